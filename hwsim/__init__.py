@@ -1,0 +1,94 @@
+"""hwsim: how long a neural network takes on an accelerator, what it costs in energy and area, and why.
+
+    import hwsim
+
+    result = hwsim.run("resnet50", "tpu_v1", batch=8)
+    print(result.latency_s, result.energy_j, result.limit)
+
+The public names below are loaded when they are first used, so that `import hwsim` is quick and the library
+pays only for what it uses. Inside the package nobody imports this module.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from hwsim.errors import (
+    CapacityError,
+    CheckError,
+    DeadlockError,
+    HwsimError,
+    OutputError,
+    SpecError,
+    UnsupportedError,
+)
+from hwsim.version import __version__
+
+if TYPE_CHECKING:
+    from hwsim.design import Design, load_design
+    from hwsim.pipeline import run
+    from hwsim.result import Result
+    from hwsim.validate import validate
+    from hwsim.workload import Workload, conv2d, load_workload, matmul
+
+# Public name -> the module that holds it.
+_HOMES = {
+    "Design": "hwsim.design",
+    "Result": "hwsim.result",
+    "Workload": "hwsim.workload",
+    "conv2d": "hwsim.workload",
+    "load_design": "hwsim.design",
+    "load_workload": "hwsim.workload",
+    "matmul": "hwsim.workload",
+    "run": "hwsim.pipeline",
+    "validate": "hwsim.validate",
+}
+
+__all__ = [
+    "CapacityError",
+    "CheckError",
+    "DeadlockError",
+    "Design",
+    "HwsimError",
+    "OutputError",
+    "Result",
+    "SpecError",
+    "UnsupportedError",
+    "Workload",
+    "__version__",
+    "conv2d",
+    "load_design",
+    "load_workload",
+    "matmul",
+    "run",
+    "validate",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name on first use and keep it (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'hwsim' has no attribute {name!r}")
+    found: object = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+class _Root(ModuleType):
+    """The package as callers see it. The import system binds every subpackage here by name, and would put
+    the subpackage `hwsim.validate` where the function `hwsim.validate` belongs: public names win."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name in _HOMES and isinstance(value, ModuleType):
+            return
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Root
