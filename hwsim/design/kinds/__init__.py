@@ -1,0 +1,1 @@
+"""The specs of device kinds, one file a kind."""
