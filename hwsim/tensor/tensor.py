@@ -1,0 +1,144 @@
+"""Tensors: name, shape, number format, role, and values that exist only once somebody asks for them."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwsim.errors import CapacityError, SpecError
+from hwsim.tensor.formats import format_bits
+
+Array = NDArray[Any]
+Shape = tuple[int, ...]
+Role = Literal["input", "weight", "activation", "constant", "output"]
+Values = Callable[[], Array]
+
+# More elements than any network of today has in one tensor (a 70-billion-parameter network has 2**28).
+MAX_ELEMENTS = 2**40
+# What may be made in memory at once: 8 GiB of fp32.
+MAX_VALUE_ELEMENTS = 2**31
+MAX_RANK = 16
+
+
+def check_shape(shape: Shape, what: str) -> None:
+    """Refuse dimensions below one and tensors no machine holds. Raises SpecError naming `what`."""
+    if len(shape) > MAX_RANK:
+        raise SpecError(f"{what} has {len(shape)} dimensions, and hwsim takes at most {MAX_RANK}")
+    for size in shape:
+        if type(size) is not int or not 1 <= size <= MAX_ELEMENTS:
+            raise SpecError(
+                f"{what} has shape {format_shape(shape)}: every dimension must be an integer of at least 1 "
+                f"and at most {MAX_ELEMENTS:,}"
+            )
+    if math.prod(shape) > MAX_ELEMENTS:
+        raise SpecError(
+            f"{what} has shape {format_shape(shape)}, {math.prod(shape):.3g} elements: more than the "
+            f"{MAX_ELEMENTS:.3g} hwsim takes for one tensor"
+        )
+
+
+def format_shape(shape: Shape) -> str:
+    """[1, 3, 224, 224] as people write it."""
+    return f"[{', '.join(map(str, shape))}]"
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """`shape` in elements, `dtype` a number format, `density` the share of elements that are not zero.
+
+    `values` returns the numbers before any quantisation (as the file or the seed gives them), anew at each
+    call; it takes no part in comparisons, since what it returns follows from the workload's source and seed.
+    """
+
+    name: str
+    shape: Shape
+    dtype: str
+    role: Role
+    density: float = 1.0
+    codec: str = "dense"
+    values: Values | None = field(default=None, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        check_shape(self.shape, f"tensor {self.name!r}")
+        format_bits(self.dtype)
+        if not 0.0 <= self.density <= 1.0:
+            raise SpecError(f"tensor {self.name!r} has density {self.density}: it must lie between 0 and 1")
+
+    @cached_property
+    def elements(self) -> int:
+        return math.prod(self.shape)
+
+    @cached_property
+    def size_bits(self) -> int:
+        return self.elements * format_bits(self.dtype)
+
+    @cached_property
+    def size_bytes(self) -> int:
+        """Bytes of the dense tensor, rounded up."""
+        return -(-self.size_bits // 8)
+
+
+def read_values(tensor: Tensor) -> Array:
+    """The values of `tensor`, shaped and read-only. Raises SpecError when it has none, CapacityError when
+    they would not fit in memory."""
+    if tensor.values is None:
+        raise SpecError(
+            f"tensor {tensor.name!r} has no values of its own: the network computes or receives it"
+        )
+    if tensor.elements > MAX_VALUE_ELEMENTS:
+        raise CapacityError(
+            f"tensor {tensor.name!r} has {tensor.elements:,} elements, too many to make at once "
+            f"(at most {MAX_VALUE_ELEMENTS:,})"
+        )
+    values = tensor.values()
+    if values.shape != tensor.shape:
+        values = values.reshape(tensor.shape)
+    values.setflags(write=False)
+    return values
+
+
+# How seeded values are drawn. Weights follow He et al., "Delving Deep into Rectifiers", ICCV 2015, eq. 10:
+# a normal of variance 2 / fan-in keeps activations of ReLU networks of one size from layer to layer. The
+# rest stays near a trained network's values and away from 0 and 1, which would hide a forgotten term.
+Distribution = Literal["weight", "bias", "scale", "shift", "mean", "variance"]
+
+
+@dataclass(frozen=True, slots=True)
+class Seeded:
+    """Values drawn from a seed: the same for the same (workload, tensor, seed) in every process."""
+
+    workload: str
+    tensor: str
+    shape: Shape
+    seed: int
+    distribution: Distribution
+    fan_in: int = 1
+
+    def __call__(self) -> Array:
+        key = f"{self.workload}\0{self.tensor}\0{self.seed}".encode()
+        digest = hashlib.blake2b(key, digest_size=16).digest()
+        draw = np.random.Generator(np.random.PCG64(int.from_bytes(digest, "little")))
+        if self.distribution == "variance":
+            return draw.uniform(0.5, 1.5, self.shape).astype(np.float32)
+        normal = draw.standard_normal(self.shape, dtype=np.float32)
+        if self.distribution == "weight":
+            return normal * np.float32(math.sqrt(2.0 / self.fan_in))
+        return normal * np.float32(0.1) + np.float32(1.0 if self.distribution == "scale" else 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """One number everywhere."""
+
+    shape: Shape
+    number: float
+
+    def __call__(self) -> Array:
+        return np.full(self.shape, self.number, dtype=np.float32)

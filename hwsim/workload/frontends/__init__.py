@@ -1,0 +1,1 @@
+"""Front ends: from files to workloads, one format each."""

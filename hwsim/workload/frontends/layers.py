@@ -1,0 +1,213 @@
+"""What a workload file may hold: a spec class for each kind of layer. Declarations; `yaml` lowers them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+from hwsim.schema import Count, Spec, by_kind, field
+
+Size = Annotated[int, "whole number"] | str  # or an expression of parameters, such as `2 * batch`
+Window = Count | tuple[Count, Count]
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")  # of a workload: result folders are called after it
+Padding = int | tuple[int, int] | tuple[int, int, int, int]
+
+
+class Layer(Spec):
+    """What every layer may say."""
+
+    name: str | None = field(
+        "What the layer and its result are called.", default=None, descriptive=True,
+        when_absent="its kind and a number: relu3 is the third relu",
+    )  # fmt: skip
+    inputs: tuple[str, ...] = field(
+        "Whose results it takes, by name; the layer before it if left out.", default=()
+    )
+
+
+class Conv(Layer):
+    kind: Literal["conv"]
+    out_channels: Size = field("Channels of the result.")
+    kernel: Window = field("Height and width of the window; one number for a square.")
+    stride: Window = field("Steps between windows; 1 visits every place.", default=1)
+    pad: Padding = field(
+        "Zeros around the input: all sides, [height, width] or [top, left, bottom, right].", default=0
+    )
+    dilation: Window = field("Distance between the taps of a window; 1 is dense.", default=1)
+    groups: Size = field("Groups of channels that do not mix; as many as channels is depthwise.", default=1)
+    bias: bool = field(
+        "Whether a trained number is added to each channel; most layers have one.", default=True
+    )
+
+
+class Linear(Layer):
+    kind: Literal["linear"]
+    out_features: Size = field("Size of the last dimension of the result.")
+    bias: bool = field(
+        "Whether a trained number is added to each feature; most layers have one.", default=True
+    )
+
+
+class Matmul(Layer):
+    kind: Literal["matmul"]
+    transpose_a: bool = field(
+        "Whether the last two dimensions of the first input change places.", default=False
+    )
+    transpose_b: bool = field(
+        "Whether the last two dimensions of the second input change places.", default=False
+    )
+
+
+class Pool(Layer):
+    kind: Literal["max_pool", "average_pool"]
+    kernel: Window = field("Height and width of the window; one number for a square.")
+    stride: Window | None = field(
+        "Steps between windows.", default=None, when_absent="the kernel: no overlap"
+    )
+    pad: Padding = field("Places around the input: all sides, [height, width] or all four.", default=0)
+    ceil_mode: bool = field("Whether a last window may hang over the end, as in Caffe.", default=False)
+    count_include_pad: bool = field("Whether an average counts padding as zeros.", default=False)
+
+
+class GlobalPool(Layer):
+    kind: Literal["global_max_pool", "global_average_pool"]
+
+
+class Combine(Layer):
+    kind: Literal["add", "sub", "mul", "div", "max", "min"]
+
+
+class Pointwise(Layer):
+    kind: Literal[
+        "relu", "relu6", "leaky_relu", "sigmoid", "tanh", "clip", "elu", "celu", "selu", "softplus",
+        "softsign", "hard_sigmoid", "hard_swish", "gelu", "mish", "erf", "exp", "log", "sqrt", "reciprocal",
+        "abs", "neg",
+    ]  # fmt: skip
+    alpha: float | None = field("Slope or scale, where the function has one.", default=None,
+                                when_absent="the function's own default")  # fmt: skip
+    beta: float | None = field("Offset, where the function has one.", default=None,
+                               when_absent="the function's own default")  # fmt: skip
+    gamma: float | None = field("Scale of selu.", default=None, when_absent="the function's own default")
+    min: float | None = field("Lower end of clip.", default=None, when_absent="no lower end")
+    max: float | None = field("Upper end of clip.", default=None, when_absent="no upper end")
+
+
+class BatchNorm(Layer):
+    kind: Literal["batch_norm"]
+    epsilon: float = field("Added to the variance; 1e-5 as in most trainers.", default=1e-5, gt=0)
+
+
+class Lrn(Layer):
+    kind: Literal["lrn"]
+    size: int = field("Neighbouring channels that are summed.", ge=1, le=2**20)
+    alpha: float = field("Weight of the squares; AlexNet's.", default=1e-4)
+    beta: float = field("Exponent; AlexNet's.", default=0.75)
+    k: float = field("Offset; 1 as in Caffe.", default=1.0)
+
+
+class Softmax(Layer):
+    kind: Literal["softmax"]
+    axis: int = field("Dimension that sums to one; the last, where classes stand.", default=-1, ge=-16, le=15)
+
+
+class Concat(Layer):
+    kind: Literal["concat"]
+    axis: int = field("Dimension along which inputs are joined; channels.", default=1, ge=-16, le=15)
+
+
+class Reshape(Layer):
+    kind: Literal["reshape"]
+    shape: tuple[Size, ...] = field("The new shape; one -1 is worked out, 0 copies the input's size there.")
+
+
+class Flatten(Layer):
+    kind: Literal["flatten"]
+    axis: int = field("First dimension that is merged; 1 keeps the batch.", default=1, ge=-16, le=16)
+
+
+class Transpose(Layer):
+    kind: Literal["transpose"]
+    perm: tuple[int, ...] = field("Which dimension of the input stands at each place of the result.")
+
+
+class Pad(Layer):
+    kind: Literal["pad"]
+    before: tuple[int, ...] = field("Places put before each dimension.")
+    after: tuple[int, ...] = field("Places put after each dimension.")
+    fill: float = field("What they hold; zero, as in most networks.", default=0.0)
+
+
+class Slice(Layer):
+    kind: Literal["slice"]
+    axis: int = field("Dimension that is cut.", ge=-16, le=15)
+    start: Size = field("First place kept; from the front.", default=0)
+    end: Size = field("First place no longer kept; negative ones count from the end.")
+
+
+class Dropout(Layer):
+    kind: Literal["dropout", "identity"]
+
+
+PLAIN_LAYERS = (
+    Conv, Linear, Matmul, Pool, GlobalPool, Combine, Pointwise, BatchNorm, Lrn, Softmax, Concat, Reshape,
+    Flatten, Transpose, Pad, Slice, Dropout,
+)  # fmt: skip
+PlainLayer = (
+    Conv | Linear | Matmul | Pool | GlobalPool | Combine | Pointwise | BatchNorm | Lrn | Softmax | Concat
+    | Reshape | Flatten | Transpose | Pad | Slice | Dropout
+)  # fmt: skip
+
+
+class Repeat(Spec):
+    """Layers written once and laid one after the other; `inputs` within name layers of the same round first.
+    A layer called x becomes x.1, x.2 and so on."""
+
+    kind: Literal["repeat"]
+    times: int = field("How many rounds.", ge=1, le=100_000)
+    layers: tuple[Annotated[PlainLayer, by_kind(*PLAIN_LAYERS)], ...] = field(
+        "The layers of one round, in order."
+    )
+
+
+class Input(Spec):
+    shape: tuple[Size, ...] = field("Sizes, the batch first; names stand for parameters.")
+
+
+class WorkloadSpec(Spec):
+    """A network as a workload file holds it."""
+
+    name: str = field("What the workload is called: letters, digits, and _ . - within.")
+    description: str = field("One sentence about the network.", default="", descriptive=True)
+    source: str = field("Who published the network, and which variant this is.", default="", descriptive=True)
+    synthetic: bool = field(
+        "Whether its shapes are assumed, because no publication gives them.", default=False, descriptive=True
+    )
+    parameters: dict[str, Count] = field(
+        "Names that sizes may use, with their defaults.", default={"batch": 1}
+    )
+    dtype: str = field("Number format; fp32, in which most networks are trained.", default="fp32")
+    input: Input | None = field(
+        "The only input, called `input`.", default=None, when_absent="`inputs` names them"
+    )
+    inputs: dict[str, Input] = field("Several inputs, by name.", default={})
+    layers: tuple[Annotated[PlainLayer | Repeat, by_kind(*PLAIN_LAYERS, Repeat)], ...] = field(
+        "The layers in order; each takes the result of the one before it unless its `inputs` say else."
+    )
+    outputs: tuple[str, ...] = field("Layers whose results leave the network.", default=())
+
+    def check(self) -> Iterator[tuple[str, str]]:
+        if not _NAME.fullmatch(self.name):
+            yield (
+                "name",
+                f"{self.name[:100]!r} must be 1 to 100 letters, digits, underscores, dots and hyphens",
+            )
+        if (self.input is None) == (not self.inputs):
+            yield "layers", "the network needs `input` (one) or `inputs` (by name), and not both"
+        if not self.layers:
+            yield "layers", "has no layers; list at least one"
+        if "seed" in self.parameters:
+            yield "parameters", "`seed` is taken: it is the seed of the weights, given when loading"
+        for name in self.parameters:
+            if not name.isidentifier():
+                yield "parameters", f"{name!r} is not a name that sizes can use; write letters, digits and _"
