@@ -1,0 +1,371 @@
+"""The compiled loops of the tile pipeline: when does each tile start in each stage?
+
+`sweep` goes tile by tile and is three times as fast as `schedule`, but gives up where a later tile can
+overtake an earlier one. `schedule` is the general event loop. Services are never preempted, so the end of
+one is known the moment it is granted; the loop therefore has no completion events. It keeps, for every
+in-order stage, the time at which its next tile can be issued as far as the grants so far tell, and repeats
+one step: take the earliest issue, or, when every issue of the instant is made, the earliest grant. What is
+learnt later than an instant cannot change what was done at it: a grant at t ends after t, and a demand of
+length zero is granted as it is issued.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwsim.kernels.compile import compiled_in_place, inlined
+
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+# How a stage meets its resource.
+UNLIMITED = 0  # never fewer servers than demands: granted as issued
+ALONE = 1  # the only user of its resource, in order: the grant is known as it is issued
+QUEUED = 2  # grants wait until all requests of the instant are in
+
+NEVER = 2**62  # start of a tile not granted; NEVER + any duration fits int64, no sum of durations reaches it
+
+
+class Columns(NamedTuple):
+    """A program as the loops read it: S stages, R resources, P pools, W waits, n tiles, k kinds.
+
+    The tables of indices (`before` to `awaited`) have one row a stage: a count, then so many indices.
+    """
+
+    kind_of_tile: NDArray[np.int32]  # (n,)
+    durations: Ints  # (k, S)
+    in_order: Bools  # (S,)
+    manner: Ints  # (S,) UNLIMITED, ALONE or QUEUED
+    resource: Ints  # (S,)
+    servers: Ints  # (R,)
+    slots: Ints  # (P,)
+    before: Ints  # stages that must have ended
+    behind: Ints  # stages that it must end before
+    taken: Ints  # pools it takes from
+    freed: Ints  # pools it gives back to
+    awaits: Ints  # waits that hold it back
+    awaited: Ints  # waits upon it
+    takes: Bools  # (k, P)
+    frees: Bools  # (k, P)
+    taker: Ints  # (P,) stage
+    waiter: Ints  # (W,) stage
+    upon: Ints  # (W,) stage
+    wait_first: Ints  # (W + 1,) rows of each wait in the two columns below
+    wait_tiles: Ints  # waiting tile, ascending in each wait
+    wait_upon: Ints  # tile waited for
+
+
+class State(NamedTuple):
+    """What `schedule` keeps. Heaps are min-heaps of (key, tie), one a row; `*_size` is their fill."""
+
+    start: Ints  # (S, n)
+    following: Ints  # (S,) next tile to issue in order
+    ready: Ints  # (S,) when it can be issued, as far as is known
+    stale: Bools  # (S,) `ready` must be worked out again
+    wait_row: Ints  # (W,) first row not yet passed
+    credit: Ints  # (P,) slots never taken
+    slots: Ints  # (2, P, ...) heap: when given-back slots are free
+    slots_size: Ints
+    busy: Ints  # (2, R, ...) heap: when each server that was ever used is free
+    busy_size: Ints
+    requests: Ints  # (2, R, ...) heap: (request time, stage * n + tile)
+    requests_size: Ints
+    released: Ints  # (2, 1, ...) heap: (time, stage * n + tile) of out-of-order issues to come
+    released_size: Ints
+
+
+@inlined
+def _push(heaps: Ints, size: Ints, heap: int, key: int, tie: int) -> None:
+    at = size[heap]
+    size[heap] = at + 1
+    while at > 0:
+        parent = (at - 1) >> 1
+        above = heaps[0, heap, parent]
+        if above < key or (above == key and heaps[1, heap, parent] <= tie):
+            break
+        heaps[0, heap, at] = above
+        heaps[1, heap, at] = heaps[1, heap, parent]
+        at = parent
+    heaps[0, heap, at] = key
+    heaps[1, heap, at] = tie
+
+
+@inlined
+def _replace_least(heaps: Ints, size: Ints, heap: int, key: int, tie: int) -> None:
+    at = 0
+    while 2 * at + 1 < size[heap]:
+        child = 2 * at + 1
+        low, low_tie = heaps[0, heap, child], heaps[1, heap, child]
+        if child + 1 < size[heap]:
+            right, right_tie = heaps[0, heap, child + 1], heaps[1, heap, child + 1]
+            if right < low or (right == low and right_tie < low_tie):
+                child, low, low_tie = child + 1, right, right_tie
+        if key < low or (key == low and tie <= low_tie):
+            break
+        heaps[0, heap, at] = low
+        heaps[1, heap, at] = low_tie
+        at = child
+    heaps[0, heap, at] = key
+    heaps[1, heap, at] = tie
+
+
+@inlined
+def _drop_least(heaps: Ints, size: Ints, heap: int) -> None:
+    last = size[heap] - 1
+    size[heap] = last
+    if last > 0:
+        _replace_least(heaps, size, heap, heaps[0, heap, last], heaps[1, heap, last])
+
+
+@inlined
+def _stages_end(c: Columns, start: Ints, stage: int, tile: int) -> int:
+    """When all stages before `stage` have ended for the tile; NEVER or more when that is not known."""
+    latest = 0
+    kind = c.kind_of_tile[tile]
+    for link in range(1, c.before[stage, 0] + 1):
+        earlier = c.before[stage, link]
+        latest = max(latest, start[earlier, tile] + c.durations[kind, earlier])
+    return latest
+
+
+@inlined
+def _ready(c: Columns, s: State, stage: int) -> int:
+    """When the next tile of an in-order stage can be issued, as far as the grants so far tell."""
+    tile = s.following[stage]
+    latest = NEVER
+    if tile < c.kind_of_tile.size:
+        latest = _stages_end(c, s.start, stage, tile)
+        for link in range(1, c.awaits[stage, 0] + 1):
+            wait = c.awaits[stage, link]
+            upon = c.upon[wait]
+            row = s.wait_row[wait]
+            while row < c.wait_first[wait + 1] and c.wait_tiles[row] == tile:
+                other = c.wait_upon[row]
+                latest = max(latest, s.start[upon, other] + c.durations[c.kind_of_tile[other], upon])
+                row += 1
+        for link in range(1, c.taken[stage, 0] + 1):
+            pool = c.taken[stage, link]
+            if c.takes[c.kind_of_tile[tile], pool] and s.credit[pool] == 0:
+                latest = max(latest, s.slots[0, pool, 0] if s.slots_size[pool] > 0 else NEVER)
+    return latest
+
+
+@inlined
+def _pass(c: Columns, s: State, stage: int, tile: int) -> None:
+    """The in-order stage issues the tile: take its slots, and look at the next tile."""
+    kind = c.kind_of_tile[tile]
+    for link in range(1, c.taken[stage, 0] + 1):
+        pool = c.taken[stage, link]
+        if c.takes[kind, pool]:
+            if s.credit[pool] > 0:
+                s.credit[pool] -= 1
+            else:
+                _drop_least(s.slots, s.slots_size, pool)
+    for link in range(1, c.awaits[stage, 0] + 1):
+        wait = c.awaits[stage, link]
+        row = s.wait_row[wait]
+        while row < c.wait_first[wait + 1] and c.wait_tiles[row] == tile:
+            row += 1
+        s.wait_row[wait] = row
+    s.following[stage] = tile + 1
+    s.stale[stage] = True
+
+
+@inlined
+def _serve(c: Columns, s: State, resource: int, now: int, duration: int) -> int:
+    """When the next server of the resource takes up a demand asked for now."""
+    begin = now
+    if s.busy_size[resource] < c.servers[resource]:
+        _push(s.busy, s.busy_size, resource, begin + duration, 0)
+    else:
+        begin = max(begin, s.busy[0, resource, 0])
+        _replace_least(s.busy, s.busy_size, resource, begin + duration, 0)
+    return begin
+
+
+@inlined
+def _settle(c: Columns, s: State, stage: int, tile: int, end: int) -> None:
+    """The end of a service is known: tell all who hang on it."""
+    tiles, kind = c.kind_of_tile.size, c.kind_of_tile[tile]
+    for link in range(1, c.behind[stage, 0] + 1):
+        later = c.behind[stage, link]
+        if c.in_order[later]:
+            s.stale[later] |= s.following[later] == tile
+        else:
+            known = _stages_end(c, s.start, later, tile)
+            if known < NEVER:
+                _push(s.released, s.released_size, 0, known, later * tiles + tile)
+    for link in range(1, c.awaited[stage, 0] + 1):
+        wait = c.awaited[stage, link]
+        row = s.wait_row[wait]
+        if row < c.wait_first[wait + 1] and c.wait_tiles[row] == s.following[c.waiter[wait]]:
+            s.stale[c.waiter[wait]] = True
+    for link in range(1, c.freed[stage, 0] + 1):
+        pool = c.freed[stage, link]
+        if c.frees[kind, pool]:
+            _push(s.slots, s.slots_size, pool, end, 0)
+            s.stale[c.taker[pool]] = True
+
+
+@inlined
+def _next_issue(c: Columns, s: State) -> tuple[int, int, int]:
+    """(time, stage, tile) of the earliest issue as far as is known; time NEVER: none."""
+    time, stage = NEVER, 0
+    for candidate in range(c.in_order.size):
+        if s.stale[candidate]:
+            s.stale[candidate] = False
+            s.ready[candidate] = _ready(c, s, candidate)
+        if s.ready[candidate] < time:
+            time, stage = s.ready[candidate], candidate
+    tile = s.following[stage]
+    if s.released_size[0] > 0 and s.released[0, 0, 0] < time:
+        time = s.released[0, 0, 0]
+        stage, tile = s.released[1, 0, 0] // c.kind_of_tile.size, s.released[1, 0, 0] % c.kind_of_tile.size
+    return time, stage, tile
+
+
+@inlined
+def _next_grant(c: Columns, s: State) -> tuple[int, int]:
+    """(time, resource) of the earliest grant of the requests made so far; time NEVER: none."""
+    time, resource = NEVER, 0
+    for candidate in range(c.servers.size):
+        if s.requests_size[candidate] > 0:
+            idle = s.busy_size[candidate] < c.servers[candidate]
+            free_at = 0 if idle else s.busy[0, candidate, 0]
+            if free_at < time:
+                time, resource = free_at, candidate
+    return time, resource
+
+
+@compiled_in_place
+def schedule(c: Columns, s: State) -> int:
+    """Fill `s.start`, all NEVER before, and return the end of the last service."""
+    tiles = c.kind_of_tile.size
+    now = makespan = 0
+    while True:
+        at, stage, tile = _next_issue(c, s)
+        grant_at, resource = _next_grant(c, s)
+        if at >= NEVER and grant_at >= NEVER:
+            break
+        if at <= max(grant_at, now):
+            now = max(now, at)
+            if c.in_order[stage]:
+                _pass(c, s, stage, tile)
+            else:
+                _drop_least(s.released, s.released_size, 0)
+            resource = c.resource[stage]
+            limited = c.durations[c.kind_of_tile[tile], stage] > 0 and c.manner[stage] != UNLIMITED
+            if limited and c.manner[stage] == QUEUED:
+                _push(s.requests, s.requests_size, resource, now, stage * tiles + tile)
+                continue
+        else:
+            now = max(now, grant_at)
+            stage, tile = s.requests[1, resource, 0] // tiles, s.requests[1, resource, 0] % tiles
+            _drop_least(s.requests, s.requests_size, resource)
+            limited = True
+        duration = c.durations[c.kind_of_tile[tile], stage]
+        begin = _serve(c, s, resource, now, duration) if limited else now
+        s.start[stage, tile] = begin
+        makespan = max(makespan, begin + duration)
+        _settle(c, s, stage, tile, begin + duration)
+    return makespan
+
+
+FAR = 64  # how many places an early free may move up in the list of frees before `sweep` gives up
+
+
+class Sweep(NamedTuple):
+    """What `sweep` keeps from tile to tile."""
+
+    start: Ints  # (S, n)
+    asked: Ints  # (S,) when the last tile was issued (out of order: asked for the server)
+    idle: Ints  # (S,) when the stage's server is idle
+    wait_row: Ints  # (W,) first row not yet passed
+    taken: Ints  # (P,) slots taken so far
+    freed: Ints  # (P,) slots given back so far
+    free_at: Ints  # (P, n) when they are free, ascending
+
+
+@inlined
+def _awaited_end(c: Columns, s: Sweep, stage: int, tile: int) -> int:
+    """When all that the tile waits for has ended, NEVER or more if that is not known; passes its rows."""
+    latest = 0
+    for link in range(1, c.awaits[stage, 0] + 1):
+        wait = c.awaits[stage, link]
+        upon = c.upon[wait]
+        row = s.wait_row[wait]
+        while row < c.wait_first[wait + 1] and c.wait_tiles[row] == tile:
+            other = c.wait_upon[row]
+            latest = max(latest, s.start[upon, other] + c.durations[c.kind_of_tile[other], upon])
+            row += 1
+        s.wait_row[wait] = row
+    return latest
+
+
+@inlined
+def _slots_free(c: Columns, s: Sweep, stage: int, kind: int) -> int:
+    """When the slots are free that the tile needs, NEVER if that is not known; takes them."""
+    latest = 0
+    for link in range(1, c.taken[stage, 0] + 1):
+        pool = c.taken[stage, link]
+        if c.takes[kind, pool]:
+            place = s.taken[pool] - c.slots[pool]  # take number k needs the free number k - slots
+            s.taken[pool] += 1
+            if place >= s.freed[pool]:
+                latest = NEVER
+            elif place >= 0:
+                latest = max(latest, s.free_at[pool, place])
+    return latest
+
+
+@inlined
+def _give_back(c: Columns, s: Sweep, stage: int, kind: int, end: int) -> bool:
+    """Enter the slots freed at `end` in order of time; False when that is too much work."""
+    near = True
+    for link in range(1, c.freed[stage, 0] + 1):
+        pool = c.freed[stage, link]
+        if c.frees[kind, pool]:
+            last = place = s.freed[pool]
+            s.freed[pool] = last + 1
+            while place > 0 and s.free_at[pool, place - 1] > end and last - place < FAR:
+                s.free_at[pool, place] = s.free_at[pool, place - 1]
+                place -= 1
+            s.free_at[pool, place] = end
+            near = near and last - place < FAR
+    return near
+
+
+@compiled_in_place
+def sweep(c: Columns, order: Ints, s: Sweep) -> int:
+    """Fill `s.start`, all NEVER before, tile by tile; returns the end of the last service, or -1 where the
+    start of a tile hangs on a later tile (`start` is then unfinished).
+
+    `order` holds the stages with none before what it is after. Right only where every limited resource is
+    one server used by one stage, and where what frees a slot comes after what takes it.
+    """
+    makespan = 0
+    for tile in range(c.kind_of_tile.size):
+        kind = c.kind_of_tile[tile]
+        for stage in order:
+            duration = c.durations[kind, stage]
+            limited = duration > 0 and c.manner[stage] != UNLIMITED
+            begin = _stages_end(c, s.start, stage, tile)
+            if c.in_order[stage]:
+                begin = max(
+                    begin, s.asked[stage], _awaited_end(c, s, stage, tile), _slots_free(c, s, stage, kind)
+                )
+            if begin >= NEVER or (limited and begin < s.asked[stage]):
+                return -1
+            if limited or c.in_order[stage]:
+                s.asked[stage] = begin
+            if limited:
+                begin = max(begin, s.idle[stage])
+                s.idle[stage] = begin + duration
+            s.start[stage, tile] = begin
+            makespan = max(makespan, begin + duration)
+            if not _give_back(c, s, stage, kind, begin + duration):
+                return -1
+    return makespan

@@ -1,0 +1,6 @@
+"""Plans and programs: what devices ask of their machine, as columns, without any notion of when."""
+
+from hwsim.plan.pipeline import Cause, Component, Pipeline, Resource, SlotPool, Stage, Wait
+from hwsim.plan.program import Plan, Program, join_plans
+
+__all__ = ["Cause", "Component", "Pipeline", "Plan", "Program", "Resource", "SlotPool", "Stage", "Wait", "join_plans"]

@@ -1,0 +1,111 @@
+"""The shape of a machine's tile pipeline: stages, the resources they share, slots and waits.
+
+A *tile* passes through the stages of one pipeline. Nothing here knows time: a stage asks for an amount
+(bytes or cycles), a resource has a rate, and `sim` alone turns the two into a schedule.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+from hwsim.units import PS_PER_S
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """Something that serves stages: a memory port, a link, an array. `rate` is units per second for each
+    server (bytes/s or cycles/s, as the stages that use it demand); None is unlimited (no time passes)."""
+
+    name: str
+    rate: Fraction | None
+    servers: int = 1
+
+    def duration_ps(self, amount: int) -> int:
+        """Picoseconds that one server needs for `amount`, rounded up by exact integer arithmetic."""
+        if self.rate is None or amount == 0:
+            return 0
+        return -(-amount * PS_PER_S * self.rate.denominator // self.rate.numerator)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One step of every tile. It may be issued when the stages `after` of the same tile have ended.
+
+    `in_order` stages are issued in tile order (tile i never before tile i-1); the others as soon as their
+    `after` stages end, and may neither wait nor take slots. `charges` names the (component, action) pairs
+    that every demanded unit is charged for, so that traffic is stated once.
+    """
+
+    name: str
+    resource: str
+    unit: str  # "bytes" or "cycles"
+    after: tuple[str, ...] = ()
+    in_order: bool = True
+    charges: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SlotPool:
+    """Room between two stages: a tile takes a slot when `taken_by` is issued and gives it back when
+    `freed_by` ends. Tiles may take without freeing and free without taking (an accumulator bank is taken
+    by the first and freed by the last tile of a sum)."""
+
+    name: str
+    taken_by: str
+    freed_by: str
+    slots: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """A dependence between tiles: `stage` of a waiting tile is not issued before `upon` of another tile ended."""
+
+    name: str
+    stage: str
+    upon: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why the focus stage of a pipeline stands still: `kind` is "stage" (a stage of the same tile has not
+    ended), "wait" (an awaited tile has not) or "pool" (no slot); `what` names it."""
+
+    name: str
+    kind: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """A part of a machine as energy and area tables know it: `instances` of a mac (a PE), register
+    (`width_bits` flip-flops), sram (a bank of `capacity_bytes`), dram or link (`technology`), vector lane
+    or control."""
+
+    name: str
+    kind: str
+    instances: int = 1
+    capacity_bytes: int = 0
+    width_bits: int = 0
+    dtype: str = ""
+    technology: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """A machine as the simulator sees it. Stage order is arbitration rank (first wins a tie)."""
+
+    stages: tuple[Stage, ...]
+    resources: tuple[Resource, ...]
+    pools: tuple[SlotPool, ...] = ()
+    waits: tuple[Wait, ...] = ()
+
+    def stage_index(self, name: str) -> int:
+        return self.stage_names.index(name)
+
+    @property
+    def stage_names(self) -> tuple[str, ...]:
+        return tuple(s.name for s in self.stages)
+
+    def resource_of(self, stage: Stage) -> Resource:
+        return next(r for r in self.resources if r.name == stage.resource)

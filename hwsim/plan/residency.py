@@ -1,0 +1,223 @@
+"""Where every tensor lives while a workload runs: on chip, in the device's memory, or with the host.
+
+Tensors keep one place for their whole life. What does not fit on chip lives in memory and is streamed
+tile by tile by each operator that touches it ("spilled"); nothing is dropped and nothing is free.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hwsim.errors import CapacityError
+from hwsim.units import format_bytes
+from hwsim.workload.graph import Workload
+from hwsim.workload.operators import Operator, Transfer
+
+# Room kept for streaming as soon as one tensor is spilled: a quarter of the buffer, so that tiles can be
+# double-buffered beside the resident tensors. A rule of hwsim, not of any machine.
+STREAM_SHARE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Operand:
+    """One tensor as an operator meets it. `place` is "weights" (streamed from memory, used in place),
+    "chip" or "memory" (spilled)."""
+
+    elements: int
+    size_bytes: int
+    dtype: str
+    place: str
+
+
+@dataclass(frozen=True, slots=True)
+class Residency:
+    """Operands and output of one operator, and the bytes it may use for streaming (None: no limit)."""
+
+    operands: tuple[Operand, ...]
+    output: Operand
+    stream_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """Operator `consumer` of a schedule reads what `producer` made, found in `place`."""
+
+    consumer: int
+    producer: int
+    place: str
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Operators in issue order, transfers included, each with its residency (None for views)."""
+
+    operators: tuple[Operator, ...]
+    residencies: tuple[Residency | None, ...]
+    edges: tuple[Edge, ...]
+    spilled: tuple[str, ...]
+    peak_chip_bytes: int
+    memory_bytes: int  # weights and spilled tensors
+
+
+@dataclass(frozen=True, slots=True)
+class _Life:
+    tensor: str
+    size_bytes: int
+    birth: int
+    death: int
+    uses: int
+
+
+def schedule(
+    workload: Workload,
+    *,
+    chip_bytes: int | None,
+    memory_bytes: int | None,
+    host_link: bool,
+    background_share: float = 0.0,
+) -> Schedule:
+    """Order the operators, decide where tensors live, and put transfers around them.
+
+    `chip_bytes` and `memory_bytes` are capacities (None: unlimited). `background_share` of the host traffic
+    moves while neighbouring batches compute: it takes the link's time but nothing waits for it.
+    Raises CapacityError when weights and spilled tensors do not fit the memory.
+    """
+    root = _roots(workload)
+    order = [Operator(f"input:{name}", Transfer("in", 0), (), name) for name in workload.inputs]
+    order += workload.operators
+    order += [Operator(f"output:{name}", Transfer("out", 0), (name,), "") for name in workload.outputs]
+    if background_share > 0:
+        order.append(Operator("background", Transfer("background", 0), (), ""))
+    lives = _lives(workload, order, root)
+    spilled = _choose_spilled(lives, len(order), chip_bytes)
+    places = {life.tensor: "memory" if life.tensor in spilled else "chip" for life in lives}
+    order = [_sized(op, workload, root, places, background_share) for op in order]
+    stream = None
+    if chip_bytes is not None and spilled:
+        stream = chip_bytes // STREAM_SHARE
+    weight_bytes = sum(t.size_bytes for t in workload.tensors.values() if t.role in ("weight", "constant"))
+    in_memory = weight_bytes + sum(life.size_bytes for life in lives if life.tensor in spilled)
+    if memory_bytes is not None and in_memory > memory_bytes:
+        raise CapacityError(
+            f"{workload.name} needs {format_bytes(in_memory)} of device memory (weights "
+            f"{format_bytes(weight_bytes)}), and the device has {format_bytes(memory_bytes)}: use a smaller "
+            "number format, batch or workload, or a design with more memory"
+        )
+    resident = [life for life in lives if life.tensor not in spilled]
+    occupancy = _occupancy(resident, len(order))
+    return Schedule(
+        tuple(order),
+        tuple(_residency(op, workload, root, places, stream) for op in order),
+        tuple(_edges(order, root, places)),
+        tuple(sorted(spilled)),
+        int(occupancy.max(initial=0)),
+        in_memory,
+    )
+
+
+def _roots(workload: Workload) -> dict[str, str]:
+    """Tensor -> the tensor whose storage it shares (views share their input's)."""
+    root: dict[str, str] = {}
+    for op in workload.operators:
+        if op.kind == "view":
+            root[op.output] = root.get(op.inputs[0], op.inputs[0])
+    return root
+
+
+def _lives(workload: Workload, order: Sequence[Operator], root: dict[str, str]) -> list[_Life]:
+    birth: dict[str, int] = {}
+    death: dict[str, int] = {}
+    uses: dict[str, int] = {}
+    for index, op in enumerate(order):
+        if op.kind == "view":
+            continue
+        for name in (*op.inputs, *(step.tensor for step in op.epilogue if step.tensor)):
+            tensor = root.get(name, name)
+            if tensor in birth:
+                death[tensor] = index
+                uses[tensor] = uses.get(tensor, 0) + 1
+        if op.output:
+            birth[op.output] = death[op.output] = index
+    return [
+        _Life(name, workload.tensors[name].size_bytes, birth[name], death[name], uses.get(name, 0))
+        for name in birth
+    ]
+
+
+def _occupancy(lives: Sequence[_Life], length: int) -> np.ndarray:
+    change = np.zeros(length + 1, dtype=np.int64)
+    for life in lives:
+        change[life.birth] += life.size_bytes
+        change[life.death + 1] -= life.size_bytes
+    return np.cumsum(change)[:length]
+
+
+def _choose_spilled(lives: Sequence[_Life], length: int, chip_bytes: int | None) -> set[str]:
+    """Spill, where the buffer overflows, the tensor with the fewest uses for its size, until all fits."""
+    spilled: set[str] = set()
+    if chip_bytes is None or _occupancy(lives, length).max(initial=0) <= chip_bytes:
+        return spilled
+    limit = chip_bytes - chip_bytes // STREAM_SHARE
+    resident = list(lives)
+    while resident:
+        occupancy = _occupancy(resident, length)
+        over = np.flatnonzero(occupancy > limit)
+        if not over.size:
+            break
+        at = int(over[0])
+        live = [life for life in resident if life.birth <= at <= life.death]
+        worst = min(live, key=lambda life: (life.uses, -life.size_bytes, life.tensor))
+        spilled.add(worst.tensor)
+        resident.remove(worst)
+    return spilled
+
+
+def _sized(
+    op: Operator, workload: Workload, root: dict[str, str], places: dict[str, str], background_share: float
+) -> Operator:
+    """Give a transfer its bytes: the share that this batch waits for, or the background's rest."""
+    if not isinstance(op.problem, Transfer):
+        return op
+    sizes = {name: workload.tensors[name].size_bytes for name in (*workload.inputs, *workload.outputs)}
+    hidden = {name: int(size * background_share) for name, size in sizes.items()}
+    if op.problem.direction == "background":
+        return Operator(op.name, Transfer("background", sum(hidden.values())), (), "")
+    name = op.output or op.inputs[0]
+    to_memory = places.get(root.get(name, name)) == "memory"
+    problem = Transfer(op.problem.direction, sizes[name] - hidden[name], to_memory)
+    return Operator(op.name, problem, op.inputs, op.output)
+
+
+def _residency(
+    op: Operator, workload: Workload, root: dict[str, str], places: dict[str, str], stream: int | None
+) -> Residency | None:
+    if op.kind in ("view", "transfer"):
+        return None
+
+    def operand(name: str) -> Operand:
+        tensor = workload.tensors[name]
+        place = places.get(root.get(name, name), "weights")
+        return Operand(tensor.elements, tensor.size_bytes, tensor.dtype, place)
+
+    operands = tuple(operand(name) for name in (*op.inputs, *(s.tensor for s in op.epilogue if s.tensor)))
+    output = operand(op.output)
+    streams = any(o.place == "memory" for o in (*operands, output))
+    return Residency(operands, output, stream if streams else None)
+
+
+def _edges(order: Sequence[Operator], root: dict[str, str], places: dict[str, str]) -> list[Edge]:
+    made_by: dict[str, int] = {}
+    edges = []
+    for index, op in enumerate(order):
+        if op.kind == "view":
+            continue
+        for name in (*op.inputs, *(step.tensor for step in op.epilogue if step.tensor)):
+            tensor = root.get(name, name)
+            if tensor in made_by:
+                edges.append(Edge(index, made_by[tensor], places[tensor]))
+        if op.output:
+            made_by[op.output] = index
+    return edges
