@@ -1,0 +1,154 @@
+"""The honesty rules, each a small function over result, plans and schedule. A broken rule is a CheckError:
+a fault of hwsim itself, which must stop a result rather than colour it.
+
+The checks state from first principles what a run must at least do (the problem's own loop bounds, the
+tensors' own sizes, the machine's own rates) and so share no formula with the tiling that they judge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from hwsim.errors import CheckError
+from hwsim.plan import Plan, Pipeline
+from hwsim.plan.residency import Residency, Schedule
+from hwsim.result import Result
+from hwsim.workload.operators import Conv2d, Matmul, Operator
+
+
+def check_result(result: Result, plan_schedule: Schedule, plans: Sequence[Plan], pipeline: Pipeline) -> None:
+    """Raise CheckError naming every rule that `result` breaks."""
+    broken = [
+        *_bounds(result),
+        *_busy(result, pipeline),
+        *_stalls(result),
+        *_work(plan_schedule, plans),
+        *_bytes(plan_schedule, plans, pipeline),
+        *_slots(plan_schedule, plans, pipeline),
+        *_energy(result),
+    ]
+    if broken:
+        lines = "\n".join(f"  {line}" for line in broken[:10])
+        raise CheckError(
+            f"{result.workload} on {result.design}: the result breaks its own rules, so it is not shown. "
+            f"This is a fault of hwsim, please report it:\n{lines}"
+        )
+
+
+def _bounds(result: Result) -> Iterator[str]:
+    """Rule 1: no resource works faster than its floor, no operator and no run ends before its floor."""
+    timing = result.timing
+    short = timing.resource_busy_ps < timing.bound_ps
+    for i, r in np.argwhere(short):
+        yield (
+            f"{timing.names[i]}: {timing.resources[r]} is busy {timing.resource_busy_ps[i, r]} ps, "
+            f"below its bound of {timing.bound_ps[i, r]} ps"
+        )
+    servers = np.array(timing.servers, dtype=np.float64)
+    floor = (timing.bound_ps.sum(axis=0) / servers).max(initial=0.0)
+    if timing.makespan_ps < floor:
+        yield f"the run takes {timing.makespan_ps} ps, below its bound of {floor:.0f} ps"
+    first_end = timing.completion_ps < (timing.bound_ps / servers).max(axis=1, initial=0.0)
+    for i in np.flatnonzero(first_end):
+        yield f"{timing.names[i]} is complete at {timing.completion_ps[i]} ps, before its bound allows"
+
+
+def _busy(result: Result, pipeline: Pipeline) -> Iterator[str]:
+    """Rule 1: no resource is busy for longer than the run lasts, and the trace agrees with the plans."""
+    timing, trace = result.timing, result.trace
+    totals = timing.resource_busy_ps.sum(axis=0)
+    for name, servers, total in zip(timing.resources, timing.servers, totals.tolist(), strict=True):
+        if total > timing.makespan_ps * servers:
+            yield f"{name} is busy {total} ps in a run of {timing.makespan_ps} ps"
+    if trace.tiles:
+        if int(trace.start_ps.min()) < 0:
+            yield "a tile starts before time zero"
+        last = max(int(trace.ends(s).max()) for s in range(len(pipeline.stages)))
+        if last != timing.makespan_ps:
+            yield f"the last stage ends at {last} ps and the run at {timing.makespan_ps} ps"
+
+
+def _stalls(result: Result) -> Iterator[str]:
+    """Rule 1: every picosecond of the focus stage is work or a stall with a name."""
+    timing = result.timing
+    split = int(timing.active_ps.sum() + timing.stalls_ps.sum())
+    if split != timing.makespan_ps:
+        yield f"work and stalls add up to {split} ps, and the run takes {timing.makespan_ps} ps"
+    if (timing.stalls_ps < 0).any():
+        yield "a stall is negative"
+    if int(timing.elapsed_ps.sum()) != timing.makespan_ps:
+        yield f"operators account for {int(timing.elapsed_ps.sum())} of {timing.makespan_ps} ps"
+
+
+def expected_macs(operator: Operator) -> int:
+    """Multiply-accumulates from the loop bounds alone (rule 2), written out rather than taken from the problem."""
+    p = operator.problem
+    if isinstance(p, Conv2d):
+        window = ((p.R - 1) * p.dilation[0] + 1, (p.S - 1) * p.dilation[1] + 1)
+        high = (p.H + p.pad[0] + p.pad[2] - window[0]) // p.stride[0] + 1
+        wide = (p.W + p.pad[1] + p.pad[3] - window[1]) // p.stride[1] + 1
+        # An output row more than the floor is a front end's rounding up, and costs what it computes.
+        high, wide = max(high, p.P), max(wide, p.Q)
+        return p.N * high * wide * p.K * p.R * p.S * p.C // p.groups
+    return p.B * p.M * p.N * p.K if isinstance(p, Matmul) else 0
+
+
+def _work(plan_schedule: Schedule, plans: Sequence[Plan]) -> Iterator[str]:
+    """Rule 2: the tiles multiply the whole problem, no more than the zeros that packing adds, no less."""
+    for op, plan in zip(plan_schedule.operators, plans, strict=True):
+        wanted = expected_macs(op)
+        done = sum(count for (_, action), count in plan.action_totals.items() if action.startswith("mac_"))
+        if plan.mapping is not None and plan.mapping.packed > 1:
+            if done < wanted:
+                yield f"{op.name}: {done} multiplications for {wanted} MACs"
+        elif done != wanted:
+            yield f"{op.name}: {done} multiplications for {wanted} MACs"
+
+
+def _bytes(plan_schedule: Schedule, plans: Sequence[Plan], pipeline: Pipeline) -> Iterator[str]:
+    """Rule 2: every operand byte that is not on chip is fetched, and every spilled result byte is written."""
+    reads = [i for i, s in enumerate(pipeline.stages) if s.unit == "bytes" and s.name in ("weights", "load")]
+    writes = [i for i, s in enumerate(pipeline.stages) if s.name == "store"]
+    for op, residency, plan in zip(plan_schedule.operators, plan_schedule.residencies, plans, strict=True):
+        if residency is None:
+            continue
+        fetched = int(plan.stage_totals[reads].sum())
+        needed = compulsory_read_bytes(op, residency)
+        if fetched < needed:
+            yield f"{op.name}: {fetched} bytes fetched of {needed} that are not on chip"
+        written = int(plan.stage_totals[writes].sum())
+        if residency.output.place == "memory" and written < residency.output.size_bytes:
+            yield f"{op.name}: {written} bytes written of {residency.output.size_bytes}"
+
+
+def compulsory_read_bytes(operator: Operator, residency: Residency) -> int:
+    """Bytes that must come from outside the chip at least once. Feature-map rows that a strided window
+    jumps over need not."""
+    total = sum(o.size_bytes for o in residency.operands if o.place != "chip")
+    p = operator.problem
+    if isinstance(p, Conv2d) and residency.operands[0].place != "chip":
+        window = (p.R - 1) * p.dilation[0] + 1
+        rows = p.P * window if window < p.stride[0] else (p.P - 1) * p.stride[0] + window
+        size = residency.operands[0].size_bytes
+        total -= size - size * min(p.H, rows) // p.H
+    return total
+
+
+def _slots(plan_schedule: Schedule, plans: Sequence[Plan], pipeline: Pipeline) -> Iterator[str]:
+    """Every slot that an operator takes it gives back, so operators cannot starve one another."""
+    for op, plan in zip(plan_schedule.operators, plans, strict=True):
+        taken = plan.takes @ plan.tiles_of_kind
+        freed = plan.frees @ plan.tiles_of_kind
+        for p in np.flatnonzero(taken != freed):
+            yield f"{op.name}: takes {taken[p]} slots of {pipeline.pools[p].name} and frees {freed[p]}"
+
+
+def _energy(result: Result) -> Iterator[str]:
+    """Rule 3: energy is counts times table entries; nothing charged is free or negative."""
+    usage = result.usage
+    if (usage.counts < 0).any() or (usage.energy_pj_per_count < 0).any():
+        yield "a count or an energy is negative"
+    if result.macs and not result.multiplications:
+        yield "no multiplication was charged"

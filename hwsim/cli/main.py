@@ -1,0 +1,188 @@
+"""The `hwsim` command: its sub-commands, loaded when they are called, and what becomes of errors.
+
+Exit status: 0 success; 2 bad usage or bad input; 1 any other failure that hwsim foresees; 70 a fault of
+hwsim; 130 interrupted; 141 the reader of the output has gone.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Any
+
+import click
+
+from hwsim.cli.output import printable
+from hwsim.errors import CheckError, DeadlockError, HwsimError, OutputError
+from hwsim.version import __version__
+
+# Command -> (module, its attribute, what it does): the help text and `--version` load no command.
+COMMANDS = {
+    "run": ("hwsim.cli.run", "Run a workload on a design: time, energy, area, and what limits it."),
+    "list": ("hwsim.cli.list", "List the workloads and designs that hwsim finds."),
+    "describe": ("hwsim.cli.describe", "Show what a design, a workload or the technology tables say."),
+    "schema": ("hwsim.cli.schema", "Print the JSON Schema of design or workload files, for editors."),
+    "validate": ("hwsim.cli.validate", "Compare simulated times with measured ones."),
+}
+
+INTRODUCTION = """hwsim simulates neural networks on hardware accelerators: how long a network takes, what it
+costs in energy and area, and what limits it.
+
+\b
+Examples:
+  hwsim run resnet50 --design tpu_v1
+  hwsim run my_net.onnx --design tpu_v1 --batch 8 --set array.rows=128
+  hwsim describe tpu_v1
+"""
+
+EXIT_BAD_INPUT, EXIT_FAILED, EXIT_BUG, EXIT_INTERRUPTED, EXIT_PIPE = 2, 1, 70, 130, 141
+_FAILED = (OutputError, DeadlockError, CheckError, MemoryError)
+_FORESEEN = (
+    HwsimError,
+    MemoryError,
+    BrokenPipeError,
+    click.ClickException,
+    click.exceptions.Exit,
+    click.Abort,
+)
+_SHOW_TRACEBACK = "HWSIM_TRACEBACK"
+
+
+class Commands(click.Group):
+    """A group that imports a command when it is called, and turns every error into one message."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(COMMANDS[cmd_name][0]).command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, sentence) for name, (_, sentence) in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise _ReaderGoneError from error
+        except _FORESEEN:
+            raise
+        except Exception as error:
+            show = ctx.params["traceback"] or bool(os.environ.get(_SHOW_TRACEBACK))
+            raise _Bug(error, show) from error
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> Any:
+        parent = super().main
+
+        def go() -> Any:
+            return parent(
+                args,
+                prog_name or "hwsim",
+                complete_var,
+                False,
+                windows_expand_args=windows_expand_args,
+                **extra,
+            )
+
+        return sys.exit(_status(go)) if standalone_mode else go()
+
+
+class _ReaderGoneError(Exception):
+    """Nobody reads the output any more; click would make it exit status 1."""
+
+
+class _Bug(click.ClickException):
+    """An error that hwsim did not foresee."""
+
+    exit_code = EXIT_BUG
+
+    def __init__(self, error: Exception, show: bool) -> None:
+        self.trace = "".join(traceback.format_exception(error)) if show else ""
+        kind = type(error).__name__
+        again = "" if show else f" Run it again with {_SHOW_TRACEBACK}=1 to see where."
+        super().__init__(
+            f"this is a fault of hwsim {__version__}, not of its input ({kind}: {error}).{again}\n"
+            "Please report it with the command line, the input files and the traceback."
+        )
+
+
+def _status(go: Callable[[], Any]) -> int:
+    """Run, tell what went wrong on standard error, and return the exit status."""
+    _never_fail_to_encode()
+    try:
+        status = go()
+        sys.stdout.flush()
+    except click.UsageError as error:
+        context = error.ctx
+        help_line = f"\n(see `{context.command_path} --help`)" if context else ""
+        return _tell(error.format_message() + help_line, EXIT_BAD_INPUT)
+    except click.ClickException as error:
+        return _tell(error.format_message(), error.exit_code, trace=getattr(error, "trace", ""))
+    except (click.Abort, KeyboardInterrupt):
+        return _tell("interrupted", EXIT_INTERRUPTED, sort="")
+    except MemoryError:
+        return _tell("out of memory: use a smaller batch or workload, or a larger array", EXIT_FAILED)
+    except HwsimError as error:
+        return _tell(str(error), EXIT_FAILED if isinstance(error, _FAILED) else EXIT_BAD_INPUT)
+    except (_ReaderGoneError, BrokenPipeError):
+        _drop_output()
+        return EXIT_PIPE
+    return status if isinstance(status, int) else 0
+
+
+def _tell(message: str, status: int, sort: str = "error: ", trace: str = "") -> int:
+    try:
+        sys.stdout.flush()
+        text = printable(f"{trace}hwsim: {sort}{message}", keep="\n")
+        click.echo(text, err=True)
+    except BrokenPipeError:
+        _drop_output()
+    return status
+
+
+def _never_fail_to_encode() -> None:
+    """A terminal that cannot show a character gets its code instead of a crash."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+
+
+def _drop_output() -> None:
+    """Send what is still buffered nowhere, so that the interpreter's last flush finds no closed pipe."""
+    try:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(nowhere, stream.fileno())
+    except (OSError, ValueError):  # a stream without a file, as in tests
+        return
+
+
+@click.group(
+    "hwsim",
+    cls=Commands,
+    help=INTRODUCTION,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, message="hwsim %(version)s")
+@click.option("--traceback", is_flag=True, help=f"Show where hwsim failed (as {_SHOW_TRACEBACK}=1 does).")
+@click.pass_context
+def main(ctx: click.Context, /, **_: bool) -> None:  # --traceback is read in Commands.invoke
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())

@@ -1,0 +1,112 @@
+"""Progress on standard error: nothing for two seconds, then a live bar; plain lines where no terminal is."""
+
+from __future__ import annotations
+
+import threading
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import click
+
+from hwsim.cli.output import console
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+QUIET_S = 2.0  # work shorter than this shows nothing
+LINE_EVERY_S = 10.0  # between plain lines
+REDRAWS_PER_S = 5
+
+
+class Progress:
+    """Used as a context; called with (done, total) from the work, as often as it likes.
+
+    Drawing happens on a thread of its own, so that a call costs two assignments, and long steps that count
+    nothing (reading a file, compiling kernels on the first run) are shown too.
+    """
+
+    def __init__(self, unit: str, *, quiet: bool = False) -> None:
+        self.unit = unit
+        self._shown = not quiet
+        self._done, self._total = 0, 0
+        self._counting_since = 0.0
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._draw, name="hwsim-progress", daemon=True)
+
+    def __call__(self, done: int, total: int) -> None:
+        if not self._counting_since:
+            self._counting_since = time.monotonic()
+        self._done, self._total = done, total
+
+    def __enter__(self) -> Progress:
+        if self._shown:
+            self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end.set()
+        if self._shown:
+            self._thread.join()
+
+    def line(self) -> str:
+        """Where the work is: how much is done, at what rate, and how long the rest will take."""
+        if not self._total:
+            return "working (the first run also compiles, which takes some seconds)"
+        elapsed_s = time.monotonic() - self._counting_since
+        rate = self._done / elapsed_s if elapsed_s > 0 else 0.0
+        left = f", about {duration((self._total - self._done) / rate)} left" if rate else ""
+        share = 100 * self._done / self._total
+        return (
+            f"{self._done:,} of {self._total:,} {self.unit} ({share:.0f} %), {rate:,.0f} {self.unit}/s{left}"
+        )
+
+    def _draw(self) -> None:
+        if self._end.wait(QUIET_S):
+            return
+        try:
+            screen = console(stderr=True)
+            if screen.is_terminal and not screen.is_dumb_terminal:
+                self._live(screen)
+            else:
+                self._lines()
+        except (OSError, ValueError):  # nobody reads standard error any more: the work goes on
+            return
+
+    def _lines(self) -> None:
+        while True:
+            click.echo(f"hwsim: {self.line()}", err=True)
+            if self._end.wait(LINE_EVERY_S):
+                return
+
+    def _live(self, screen: Console) -> None:
+        from rich.live import Live
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
+
+        def view() -> Table:
+            row = Table.grid(padding=(0, 1))
+            bar = ProgressBar(
+                total=self._total or None, completed=self._done, width=20, pulse=not self._total
+            )
+            row.add_row(bar, Text(self.line(), overflow="ellipsis", no_wrap=True))
+            return row
+
+        with Live(
+            console=screen, get_renderable=view, transient=True, refresh_per_second=REDRAWS_PER_S,
+            redirect_stdout=False, redirect_stderr=False,
+        ):  # fmt: skip
+            self._end.wait()
+
+
+def duration(seconds: float) -> str:
+    """'8 s', '2 min 5 s', '3 h 20 min'."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{max(whole, 1)} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

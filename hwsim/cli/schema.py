@@ -1,0 +1,27 @@
+"""`hwsim schema`: what files may hold, for editors."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+
+@click.command(name="schema", short_help="Print the JSON Schema of a file.")
+@click.argument("kind", type=click.Choice(["design", "workload"]))
+def command(kind: str) -> None:
+    """Print the JSON Schema (draft 2020-12) of design or workload files.
+
+    Editors use it for completion and checking; with the YAML language server, write
+    `# yaml-language-server: $schema=design.schema.json` in the first line of a file.
+    """
+    if kind == "design":
+        from hwsim.design import design_schema
+
+        schema = design_schema()
+    else:
+        from hwsim.schema import json_schema
+        from hwsim.workload.frontends.layers import WorkloadSpec
+
+        schema = json_schema(WorkloadSpec)
+    click.echo(json.dumps(schema, indent=2, allow_nan=False))

@@ -1,0 +1,216 @@
+"""The summary of a run on the terminal, as rich renderables from the top down. Computes nothing of its own
+but shares and orders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.console import Console, ConsoleOptions, Group, RenderableType
+from rich.measure import Measurement
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from hwsim.cli.output import printable, shortened
+from hwsim.units import PS_PER_S, format_bytes, format_si
+
+if TYPE_CHECKING:
+    from hwsim.result import Result
+
+HEAVIEST = 10  # layers listed
+LEAST_SHARE = 0.0005  # shares below are gathered in one line
+BAR_WIDTH = 12
+LONGEST_NAME = 15
+PART_WIDTH = 2 + LONGEST_NAME + 1 + 6 + 1 + BAR_WIDTH
+GAP = 3  # between tables that stand side by side
+NAME_WIDTH = 32  # of operators
+FOLDER_HINT = "trace.json.gz opens in https://ui.perfetto.dev; the tables are CSV"
+
+
+def summary(result: Result, width: int) -> Iterator[RenderableType]:
+    """The parts of the summary for a terminal of `width` columns."""
+    yield _title(result)
+    yield _headline(result)
+    yield ""
+    parts = (
+        _shares("Busy, by resource", result.busy_share, style="cyan"),
+        _shares(
+            f"Time of the {printable(result.focus)} stage", result.stalls, first="active", style="yellow"
+        ),
+        _shares("Energy by component", _energy(result), style="green"),
+    )
+    beside = max(1, (width + GAP) // (PART_WIDTH + GAP))
+    for first in range(0, len(parts), beside):
+        grid = Table.grid(padding=(0, GAP))
+        grid.add_row(*parts[first : first + beside])
+        yield grid
+        yield ""
+    yield _heaviest(result)
+    yield ""
+    yield from _remarks(result)
+    yield _footer(result)
+
+
+def _title(result: Result) -> Text:
+    title = Text()
+    title.append(printable(result.workload), style="bold")
+    title.append(" on ")
+    title.append(printable(result.design), style="bold")
+    title.append(f", batch {result.batch}, {printable(result.dtype)}")
+    if result.synthetic:
+        title.append(
+            "  [synthetic workload: its shapes are made up to fit published totals]", style="magenta"
+        )
+    return title
+
+
+def _headline(result: Result) -> Table:
+    rows = Table.grid(padding=(0, 2))
+    rows.add_column(style="dim")
+    rows.add_column(no_wrap=True, style="bold")
+    rows.add_column()
+    watts = {
+        name: result.published[name] for name in ("idle_power_w", "busy_power_w") if name in result.published
+    }
+    published = ", ".join(f"{value:g} W {name.split('_', maxsplit=1)[0]}" for name, value in watts.items())
+    leakage = result.leakage_energy_j / result.energy_j if result.energy_j else 0.0
+    limit = result.limit
+    for name, value, remark in (
+        (
+            "time",
+            format_si(result.latency_s, "s"),
+            f"{result.cycles:,} cycles at {format_si(result.clock_hz, 'Hz')}",
+        ),
+        ("throughput", _rate(result), "inferences, one batch after the other"),
+        ("work", f"{format_si(result.macs, 'MAC')}", f"{percent(result.utilization)} of the peak rate"),
+        ("energy", format_si(result.energy_j, "J"), f"{percent(leakage)} of it leakage"),
+        (
+            "power",
+            format_si(result.average_power_w, "W"),
+            f"average; published: {published}" if published else "average",
+        ),
+        ("area", f"{result.area_mm2:.3g} mm2", "modelled silicon area, not die area"),
+        (
+            "limited by",
+            printable(limit) or "nothing",
+            f"busy {percent(result.busy_share[limit])}" if limit else "",
+        ),
+    ):
+        rows.add_row(name, value, remark)
+    return rows
+
+
+def _rate(result: Result) -> str:
+    rate = result.throughput_per_s
+    return f"{rate:,.0f}/s" if 1000 <= rate < 1e7 else f"{format_si(rate, '').strip()}/s"
+
+
+def _shares(title: str, shares: Mapping[str, float], *, style: str, first: str = "") -> Group:
+    """Names with a bar each, largest first; `first` leads whatever its share."""
+    table = Table.grid(padding=(0, 1))
+    table.add_column(no_wrap=True, min_width=LONGEST_NAME)
+    table.add_column(justify="right", no_wrap=True, min_width=6)
+    table.add_column(no_wrap=True)
+    order = sorted(shares, key=lambda name: (name != first, -shares[name], name))
+    for name in order:
+        if shares[name] >= LEAST_SHARE or name == first:
+            table.add_row(printable(name), percent(shares[name]), _Bar(shares[name], style))
+    rest = sum(shares[name] < LEAST_SHARE and name != first for name in order)
+    if rest:
+        table.add_row(Text(f"{rest} more", style="dim"), Text("~0 %", style="dim"))
+    return Group(Text(title, style="bold"), Padding(table, (0, 0, 0, 2)))
+
+
+class _Bar:
+    """A bar for a share of one; plain "#" where the output's encoding has no blocks."""
+
+    def __init__(self, share: float, style: str) -> None:
+        self.share = share
+        self.style = style
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
+        eighths = max(round(min(self.share, 1.0) * BAR_WIDTH * 8), self.share >= LEAST_SHARE)
+        full, part = divmod(eighths, 8)
+        if options.ascii_only:
+            yield Text("#" * (full + (part >= 4)), style=self.style)
+        else:
+            yield Text("\u2588" * full + (chr(0x2590 - part) if part else ""), style=self.style)
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        return Measurement(BAR_WIDTH, BAR_WIDTH)
+
+
+def _energy(result: Result) -> dict[str, float]:
+    """Component -> its share of all energy, what it leaks included."""
+    total = result.energy_j or 1.0
+    return {name: sum(part.values()) / total for name, part in result.energy_parts.items()}
+
+
+def _heaviest(result: Result) -> Group:
+    """The operators that took longest, by the time from the end of what came before to their own end."""
+    timing = result.timing
+    elapsed = timing.elapsed_ps.tolist()
+    order = sorted(range(len(elapsed)), key=lambda i: (-elapsed[i], i))[:HEAVIEST]
+    order = [i for i in order if elapsed[i]]
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="dim")
+    table.add_column("operator", no_wrap=True)
+    table.add_column("kind", no_wrap=True)
+    for heading in ("time", "share", "MACs"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("limit", no_wrap=True)
+    for i in order:
+        macs = int(timing.macs[i])
+        table.add_row(
+            shortened(printable(timing.names[i]), NAME_WIDTH), printable(timing.kinds[i]),
+            format_si(elapsed[i] / PS_PER_S, "s"),
+            percent(elapsed[i] / timing.makespan_ps), format_si(macs, "").strip() if macs else "-",
+            printable(timing.limits[i]),
+        )  # fmt: skip
+    shown = sum(elapsed[i] for i in order) / (timing.makespan_ps or 1)
+    title = f"Heaviest {len(order)} of {len(elapsed)} operators, {percent(shown)} of the time"
+    return Group(Text(title, style="bold"), Padding(table, (0, 0, 0, 2)))
+
+
+def _remarks(result: Result) -> Iterator[RenderableType]:
+    """What a reader must know before using the numbers."""
+    if result.spilled:
+        chip = format_bytes(result.peak_chip_bytes)
+        yield _hanging(
+            "Spilled", f"{len(result.spilled)} tensors did not fit on chip (peak {chip}) and went to memory"
+        )
+    for note in result.provenance.notes:
+        yield _hanging("Note", note)
+    yield _hanging("Not modelled", "; ".join(result.provenance.unmodelled) or "-")
+    if result.verified is None:
+        yield _hanging("Not verified", "no layer's numbers were computed, so none were checked")
+
+
+def _hanging(title: str, text: str) -> Table:
+    row = Table.grid(padding=(0, 2))
+    row.add_column(style="dim", no_wrap=True, min_width=12)
+    row.add_column()
+    row.add_row(title, printable(text))
+    return row
+
+
+def _footer(result: Result) -> RenderableType:
+    where = Text("Result in ", style="bold")
+    where.append(printable(_near(result.folder)), style="bold")
+    return Group("", where, Text(FOLDER_HINT, style="dim"))
+
+
+def _near(folder: Path | None) -> str:
+    """A path as short as it can be typed from here."""
+    if folder is not None and folder.is_relative_to(Path.cwd()):
+        folder = folder.relative_to(Path.cwd())
+    return str(folder)
+
+
+def percent(share: float) -> str:
+    """A share of one as people read it: '12.3 %', never '0.0 %' for what is more than nothing."""
+    if share == 0:
+        return "0 %"
+    return f"{share:.1%}".replace("%", " %") if share >= LEAST_SHARE else "<0.1 %"

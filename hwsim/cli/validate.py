@@ -1,0 +1,102 @@
+"""`hwsim validate`: simulated times beside measured ones, with the error by group."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+import click
+
+from hwsim.cli.output import console, emit, printable
+from hwsim.cli.progress import Progress
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from hwsim.validate import ValidationReport
+
+FIGURES = ("rows", "MdAPE %", "MAPE %", "p90 %", "bias %", "roofline MdAPE %")
+LEGEND = (
+    "MdAPE and MAPE: median and mean size of the error; p90: nine in ten rows err less; bias: mean error "
+    "with its sign, above zero where hwsim is too slow; roofline: the MdAPE of peak rate and bandwidth alone."
+)
+
+
+@click.command(name="validate", short_help="Compare simulated times with measured ones.")
+@click.argument("file", required=False, metavar="[FILE.csv]")
+@click.option(
+    "--design", "-d", metavar="NAME", help="Run every row on this design instead of the one it names."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print an array of objects and nothing else.")
+@click.option("--out", metavar="FILE", help="Write the table of all rows, as CSV.")
+def command(file: str | None, design: str | None, as_json: bool, out: str | None) -> None:
+    """Run each row of FILE.csv through the simulator and compare with its measured value. Without a file, the
+    reference sets that are shipped with hwsim are run.
+
+    Columns: design, op, dtype, metric (latency_us or compute_cycles), value, the sizes of the operator, and
+    optionally overrides ("array.rows=16 dataflow=os"), source and licence.
+    """
+    from hwsim.validate import validate
+
+    with Progress("rows") as progress:
+        report = validate(file, design=design, progress=progress)
+    if out is not None:
+        report.write_table(out)
+    if as_json:
+        from hwsim.result.folder import strict
+
+        click.echo(json.dumps(strict(report.as_json()), indent=2, allow_nan=False))
+        emit(console(stderr=True), _not_run(report))
+    else:
+        emit(console(), [*_tables(report), *_not_run(report)])
+        if out is not None:
+            click.echo(f"Table of all rows in {printable(out)}")
+
+
+def _tables(report: ValidationReport) -> Iterator[RenderableType]:
+    """One table a design: a line for each operator, number format and metric."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    for design, summaries in groupby(report.summaries, key=lambda summary: summary.design):
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="dim")
+        table.add_column("op, dtype, metric")
+        for heading in FIGURES:
+            table.add_column(heading, justify="right", min_width=6)
+        for found in summaries:
+            errors = (
+                found.mdape_pct,
+                found.mape_pct,
+                found.p90_pct,
+                found.bias_pct,
+                found.roofline_mdape_pct,
+            )
+            words = printable(f"{found.op}, {found.dtype}, {found.metric}")
+            table.add_row(words, f"{found.rows:,}", *(f"{error:.2f}" for error in errors))
+        yield Text(printable(design), style="bold")
+        yield table
+        yield ""
+    yield Text(f"{report.rows_run:,} rows run, {report.exact:,} of them exact")
+    if report.summaries:
+        yield Text(LEGEND, style="dim")
+
+
+def _not_run(report: ValidationReport) -> Iterator[RenderableType]:
+    """Rows that could not run, counted by reason."""
+    from rich.table import Table
+    from rich.text import Text
+
+    if report.unused_columns:
+        yield Text(printable(f"Columns not used: {', '.join(report.unused_columns)}"), style="dim")
+    if not report.rows_not_run:
+        return
+    yield Text(f"{report.rows_not_run:,} rows not run", style="bold yellow")
+    table = Table.grid(padding=(0, 2))
+    table.add_column(justify="right", min_width=8)
+    table.add_column()
+    for reason, count in report.reasons.items():
+        table.add_row(f"{count:,}", printable(reason))
+    yield table

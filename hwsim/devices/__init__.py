@@ -1,0 +1,8 @@
+"""Device behaviour, one file a kind: pure functions of a spec, without clock or simulator."""
+
+from __future__ import annotations
+
+from hwsim.devices.base import Device
+from hwsim.devices.kinds import make_device
+
+__all__ = ["Device", "make_device"]

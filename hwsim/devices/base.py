@@ -1,0 +1,41 @@
+"""What every device kind offers to the pipeline. A device states demands; it never knows time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from hwsim.plan import Cause, Component, Pipeline, Plan
+from hwsim.plan.residency import Residency
+from hwsim.workload.operators import Operator
+
+
+class Device(Protocol):
+    """Pure behaviour over a spec. Equal (problem, residency) give equal plans, which may be cached."""
+
+    pipeline: Pipeline
+    focus: str  # the stage whose busy time is the machine's useful work
+    causes: tuple[Cause, ...]  # why the focus stage stands still, highest priority first
+    clock_hz: int
+    macs_per_cycle: int  # peak, of the fastest number format
+    chip_bytes: int | None
+    memory_bytes: int | None
+    host_link: bool
+    background_share: float
+    ideal: tuple[str, ...]  # components without limit, so without energy and area
+    unmodelled: tuple[str, ...]  # what this kind leaves out, in sentences
+
+    def supports(self, operator: Operator, formats: Sequence[str]) -> str:
+        """Why the operator cannot run here, or an empty string."""
+
+    def plan(self, operator: Operator, residency: Residency | None) -> Plan:
+        """Demands of one operator under its residency (None for views and transfers)."""
+
+    def bound_ps(self, operator: Operator, residency: Residency | None) -> dict[str, int]:
+        """A floor on the busy time of each resource, from the problem and its compulsory bytes alone."""
+
+    def wait_name(self, consumer: Operator, producer: Operator, place: str) -> str:
+        """Which Wait of the pipeline holds `consumer` back until `producer`'s result is in `place`."""
+
+    def components(self) -> tuple[Component, ...]:
+        """The parts that actions are charged to and that take area."""

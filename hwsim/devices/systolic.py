@@ -1,0 +1,378 @@
+"""The systolic kind: a TPU-like array behind a weight FIFO, with a unified buffer and an activation unit.
+
+Pipeline of a tile: weights arrive from memory into the FIFO, shift into the array, activations stream
+through (compute), sums settle and leave through the activation unit (drain), and perhaps go on to memory
+(store) or to the host (send). Weights run ahead of everything else as far as FIFO slots allow; compute
+waits for the operands of its operator. Pointwise and pooling operators run on the activation unit alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwsim.design.kinds.systolic import SystolicSpec
+from hwsim.devices.systolic_gemm import ArrayShape, Gemm, GemmTiles, lower, mappings, tiles_of
+from hwsim.devices.systolic_pipeline import CAUSES, make_pipeline
+from hwsim.devices.systolic_vector import VECTOR_KINDS, element_operations, vector_tiles
+from hwsim.errors import CapacityError, UnsupportedError
+from hwsim.plan import Component, Pipeline, Plan, Resource
+from hwsim.plan.mapping import GemmMapping
+from hwsim.plan.residency import Residency
+from hwsim.tensor.formats import format_bits
+from hwsim.workload.operators import Operator, Transfer
+
+MAX_TILES = 20_000_000  # of one operator; beyond it a simulation takes minutes and gigabytes
+
+
+def format_pair(activation: str, weight: str) -> str:
+    """The key of `cycles_per_row` for activations x weights: "int8", or "int16xint8" where they differ."""
+    return activation if activation == weight else f"{activation}x{weight}"
+
+
+class SystolicDevice:
+    """Behaviour of a systolic spec; see `hwsim.devices.base.Device` for the contract."""
+
+    focus = "compute"
+    unmodelled = (
+        "instruction fetch and issue (the host's instructions arrive in time)",
+        "refresh and bank conflicts of the weight memory: it delivers its bandwidth",
+        "unified buffer port conflicts: reads for the array and writes of results do not collide",
+        "voltage and clock changes with load",
+    )
+
+    def __init__(self, spec: SystolicSpec) -> None:
+        self.spec = spec
+        self.clock_hz = spec.clock_hz
+        self.pipeline: Pipeline = make_pipeline(spec)
+        pools = {pool.name for pool in self.pipeline.pools}
+        self.causes = tuple(c for c in CAUSES if c.kind != "pool" or c.what in pools)
+        self.chip_bytes = spec.unified_buffer.size_bytes
+        self.memory_bytes = spec.weight_memory.size_bytes
+        self.host_link = spec.host_link is not None
+        self.background_share = spec.calibration.host_overlap if spec.calibration and self.host_link else 0.0
+        fastest = min(spec.array.cycles_per_row.values())
+        self.macs_per_cycle = spec.array.rows * spec.array.cols // fastest
+        self._plans: dict[object, Plan] = {}
+
+    # -- what the device can do ------------------------------------------------------------------------
+
+    def supports(self, operator: Operator, formats: Sequence[str]) -> str:
+        if operator.kind in ("conv2d", "matmul"):
+            pair = format_pair(formats[0], formats[1])
+            known = self.spec.array.cycles_per_row
+            if pair not in known:
+                return f"the array multiplies {', '.join(known)}, not {pair}; choose one with --dtype"
+            return ""
+        if operator.kind in (*VECTOR_KINDS, "view", "transfer"):
+            return ""
+        return f"the systolic kind has no way to run a {operator.kind}"
+
+    def plan(self, operator: Operator, residency: Residency | None) -> Plan:
+        key = (operator.problem, residency, bool(operator.epilogue), operator.kind)
+        found = self._plans.get(key)
+        if found is None:
+            found = self._plans[key] = self._make_plan(operator, residency)
+        return found
+
+    def _make_plan(self, operator: Operator, residency: Residency | None) -> Plan:
+        if isinstance(operator.problem, Transfer):
+            return self._plan_transfer(operator.problem)
+        if residency is None:
+            return self._columns(np.zeros(0, dtype=np.int32), 0, {}, {}, {}, {})
+        if reason := self.supports(operator, [o.dtype for o in residency.operands]):
+            raise UnsupportedError(f"operator {operator.name} ({operator.kind}): {reason}")
+        if operator.kind in VECTOR_KINDS:
+            return self._plan_vector(operator, residency)
+        return self._plan_gemm(operator, residency)
+
+    # -- plans -----------------------------------------------------------------------------------------
+
+    def _plan_gemm(self, operator: Operator, residency: Residency) -> Plan:
+        gemm = lower(operator, residency, _Bits())
+        extra = sum(o.size_bytes for o in residency.operands[2:])
+        best: Plan | None = None
+        for mapping in mappings(gemm, self._array_shape, residency.stream_bytes):
+            if mapping.tiles > MAX_TILES:
+                raise CapacityError(
+                    f"operator {operator.name} needs {mapping.tiles:,} tiles on a {self.spec.array.rows} x "
+                    f"{self.spec.array.cols} array, more than the {MAX_TILES:,} hwsim simulates: use a larger array"
+                )
+            plan = self._gemm_columns(gemm, mapping, extra)
+            if best is None or self._floor_ps(plan) < self._floor_ps(best):
+                best = plan
+        assert best is not None
+        return best
+
+    def _gemm_columns(self, gemm: Gemm, mapping: GemmMapping, extra_bytes: int) -> Plan:
+        spec = self.spec
+        tiles = tiles_of(gemm, mapping, spec.array.dataflow)
+        t = tiles.kinds
+        pair = format_pair(gemm.a.dtype, gemm.b.dtype)
+        cycles, settle = self._array_cycles(tiles, spec.array.cycles_per_row[pair])
+        weights = tiles.weight_bytes if gemm.b.place != "chip" else np.zeros_like(tiles.weight_bytes)
+        first = t.first_m & t.first_n & t.first_k
+        results = t.m * t.n
+        loads = tiles.load_bytes + np.where(first, -(-extra_bytes // mapping.batch), 0)
+        demands = {
+            "weights": weights,
+            "load": loads,
+            "shift": np.where(tiles.fresh, self._shift_cycles, 0),
+            "compute": cycles,
+            "settle": np.where(t.last_k, settle, 0),
+            "drain": np.where(t.last_k, self._drain_cycles(results), 0),
+            "store": tiles.store_bytes,
+        }
+        streams = tiles.load_bytes > 0
+        stream_end = t.last_k & (t.last_n if mapping.order == "mn" or mapping.tile_m >= mapping.m else True)
+        takes = {
+            "fifo": weights > 0,
+            "planes": tiles.fresh,
+            "accumulators": t.first_k,
+            "stream": streams,
+        }
+        frees = {
+            "fifo": weights > 0,
+            "planes": tiles.spent,
+            "accumulators": t.last_k,
+            "stream": stream_end & bool(streams.any()),
+        }
+        actions = self._gemm_actions(gemm, tiles, pair)
+        plan = self._columns(t.kind_of_tile, len(t.m), demands, takes, frees, actions, mapping)
+        return plan
+
+    def _array_cycles(self, tiles: GemmTiles, per_row: int) -> tuple[NDArray[np.int64], int]:
+        """Cycles that a tile occupies the array, and the skew left to settle behind it.
+
+        Data enter and leave the array as a diagonal, so a tile alone takes its rows plus R + C - 2 cycles
+        (Kung's systolic skew). With fold overlap the next tile follows at once and the skew only delays results.
+        Sums that drain behind the next tile need their way out for as long, so a shorter tile waits for it.
+        """
+        array, t = self.spec.array, tiles.kinds
+        rows = {"ws": t.m, "is": t.n, "os": t.k}[array.dataflow] * per_row
+        skew = array.rows + array.cols - 2
+        natural = array.rows if array.dataflow == "os" else 0
+        leaving = (natural if array.drain_cycles is None else array.drain_cycles) * t.last_k
+        if array.drain == "serial":
+            rows = rows + leaving
+        cycles, settle = (rows, skew) if array.fold_overlap else (rows + skew, 0)
+        return np.maximum(cycles, leaving), settle
+
+    def _gemm_actions(self, gemm: Gemm, tiles: GemmTiles, pair: str) -> dict[tuple[str, str], NDArray[np.int64]]:
+        """On-chip counts. Each tile reads its activations once from the unified buffer and updates its sums
+        once; sums are read back for every later block of the reduction and once when they leave."""
+        t = tiles.kinds
+        sums = t.m * t.n * (self.spec.accumulators.width_bits // 8)
+        results = -(-t.m * t.n * gemm.output_bits // 8) * t.last_k
+        reads = -(-t.m * t.k * gemm.a_bits // 8)
+        if self.spec.array.dataflow == "is":
+            reads = reads * tiles.fresh
+        if gemm.b.place == "chip":
+            reads = reads + tiles.weight_bytes
+        elements = t.m * t.n * t.last_k
+        a_bytes = self.spec.accumulators.width_bits // 8 + -(-gemm.a_bits // 8)
+        # Every multiplication latches one activation and one partial sum in its PE; a shifted-in byte passes
+        # through (R + 1) / 2 rows on average.
+        hops = (self.spec.array.rows + 1) * -(-t.k * t.n * gemm.b_bits // 8) // 2
+        stationary = hops * tiles.fresh if self.spec.array.dataflow != "os" else np.zeros_like(hops)
+        return {
+            ("array", f"mac_{pair}"): tiles.multiplications,
+            ("pe_registers", "write"): tiles.multiplications * a_bytes + stationary,
+            ("unified_buffer", "read"): reads,
+            ("unified_buffer", "write"): results,
+            ("accumulators", "write"): sums,
+            ("accumulators", "read"): sums,
+            ("activation_unit", f"op_{gemm.output.dtype}"): elements,
+        }
+
+    def _plan_vector(self, operator: Operator, residency: Residency) -> Plan:
+        tiles = vector_tiles(operator, residency)
+        work = tiles.results * element_operations(operator.problem)
+        read = {place: tiles.share(residency.operands, place) for place in ("chip", "memory", "weights")}
+        written = tiles.share([residency.output], residency.output.place)
+        to_memory = residency.output.place == "memory"
+        loads = read["memory"] + read["weights"]
+        nothing = np.zeros_like(written)
+        demands = {
+            "load": loads,
+            "drain": self._drain_cycles(work),
+            "store": written if to_memory else nothing,
+        }
+        streams = {"stream": loads > 0}
+        actions = {
+            ("activation_unit", f"op_{residency.output.dtype}"): work,
+            ("unified_buffer", "read"): read["chip"] + loads,
+            ("unified_buffer", "write"): written,
+        }
+        return self._columns(tiles.kind_of_tile, len(written), demands, streams, streams, actions)
+
+    def _plan_transfer(self, problem: Transfer) -> Plan:
+        size = np.array([problem.size_bytes], dtype=np.int64)
+        if problem.direction == "background":
+            demands = {"receive": size}
+        elif problem.direction == "in":
+            demands = {"receive": size} if self.host_link else {} if problem.to_memory else {"load": size}
+            if problem.to_memory and self.host_link:
+                demands["store"] = size
+        else:
+            demands = {"send": size} if self.host_link else {} if problem.to_memory else {"store": size}
+            if problem.to_memory and self.host_link:
+                demands["load"] = size
+        return self._columns(np.zeros(1, dtype=np.int32), 1, demands, {}, {}, {})
+
+    def _columns(
+        self,
+        kind_of_tile: NDArray[np.int32],
+        kinds: int,
+        demands: Mapping[str, NDArray[np.int64]],
+        takes: Mapping[str, NDArray[np.bool_]],
+        frees: Mapping[str, NDArray[np.bool_]],
+        actions: Mapping[tuple[str, str], NDArray[np.int64]],
+        mapping: GemmMapping | None = None,
+    ) -> Plan:
+        """Lay named columns out in the pipeline's order; stages and pools not named demand nothing."""
+        stages, pools = self.pipeline.stages, self.pipeline.pools
+        zero = np.zeros(kinds, dtype=np.int64)
+        none = np.zeros(kinds, dtype=np.bool_)
+        return Plan(
+            self.pipeline,
+            kind_of_tile,
+            np.array([demands.get(s.name, zero) for s in stages], dtype=np.int64).reshape(len(stages), kinds),
+            np.array([takes.get(p.name, none) for p in pools], dtype=np.bool_).reshape(len(pools), kinds),
+            np.array([frees.get(p.name, none) for p in pools], dtype=np.bool_).reshape(len(pools), kinds),
+            {key: counts for key, counts in actions.items() if key[0] not in self.ideal},
+            mapping,
+        )
+
+    # -- figures ---------------------------------------------------------------------------------------
+
+    def _floor_ps(self, plan: Plan) -> tuple[int, int]:
+        """What a mapping is chosen by: the busiest resource's time, then the sum over all resources."""
+        busy: dict[str, int] = {}
+        totals = (plan.durations_ps @ plan.tiles_of_kind).tolist()
+        for stage, total in zip(self.pipeline.stages, totals, strict=True):
+            # Without a second weight plane, shifting in and computing take turns.
+            name = "array" if stage.name == "shift" and not self.spec.array.double_buffer else stage.resource
+            busy[name] = busy.get(name, 0) + total
+        busy.pop("array_pipeline", None)
+        return max(busy.values()), sum(busy.values())
+
+    def bound_ps(self, operator: Operator, residency: Residency | None) -> dict[str, int]:
+        resources = {r.name: r for r in self.pipeline.resources}
+        if isinstance(operator.problem, Transfer):
+            port = "host_link" if self.host_link else "weight_memory"
+            moved = 0 if operator.problem.to_memory and not self.host_link else operator.problem.size_bytes
+            return {port: resources[port].duration_ps(moved)}
+        if residency is None:
+            return {}
+        operands = (*residency.operands, residency.output)
+        memory = sum(o.size_bytes for o in operands if o.place != "chip")
+        if operator.kind == "conv2d" and residency.operands[0].place != "chip":
+            gemm = lower(operator, residency, _Bits())
+            memory -= gemm.a.size_bytes - min(gemm.a.size_bytes, gemm.compulsory_input_bytes)
+        found = {"weight_memory": resources["weight_memory"].duration_ps(memory)}
+        if self.spec.activation_unit.lanes is not None:
+            lanes = self.spec.activation_unit.lanes
+            found["activation_unit"] = _floor(resources["activation_unit"], residency.output.elements, lanes)
+        if operator.macs:
+            pair = format_pair(residency.operands[0].dtype, residency.operands[1].dtype)
+            pes = self.spec.array.rows * self.spec.array.cols
+            work = operator.macs * self.spec.array.cycles_per_row[pair]
+            found["array"] = _floor(resources["array"], work, pes)
+        return found
+
+    def wait_name(self, consumer: Operator, producer: Operator, place: str) -> str:
+        if place == "memory":
+            return "reload"
+        if isinstance(consumer.problem, Transfer):
+            return "result"
+        stationary = consumer.kind in ("conv2d", "matmul") and self.spec.array.dataflow == "is"
+        if isinstance(producer.problem, Transfer):
+            name = "input"
+        else:
+            name = "raw" if producer.kind in ("conv2d", "matmul") else "vector"
+        return f"{name}_shift" if stationary else name
+
+    def _drain_cycles(self, operations: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Cycles of the activation unit for so many element operations."""
+        lanes = self.spec.activation_unit.lanes
+        return np.zeros_like(operations) if lanes is None else -(-operations // lanes)
+
+    @cached_property
+    def _shift_cycles(self) -> int:
+        array = self.spec.array
+        if array.dataflow == "os":
+            return 0
+        return array.rows if array.shift_in_cycles is None else array.shift_in_cycles
+
+    @cached_property
+    def _array_shape(self) -> ArrayShape:
+        array, accumulators = self.spec.array, self.spec.accumulators
+        bank_rows = None if accumulators.rows is None else max(1, accumulators.rows // accumulators.banks)
+        return ArrayShape(array.rows, array.cols, array.dataflow, bank_rows, array.group_packing)
+
+    # -- parts -----------------------------------------------------------------------------------------
+
+    @cached_property
+    def ideal(self) -> tuple[str, ...]:
+        spec = self.spec
+        unlimited = {
+            "unified_buffer": spec.unified_buffer.size_bytes is None,
+            "accumulators": spec.accumulators.rows is None,
+            "weight_fifo": spec.weight_fifo.depth_tiles is None,
+            "weight_memory": spec.weight_memory.technology == "none",
+            "activation_unit": spec.activation_unit.lanes is None,
+        }
+        return tuple(name for name, free in unlimited.items() if free)
+
+    @cached_property
+    def _components(self) -> tuple[Component, ...]:
+        spec, array = self.spec, self.spec.array
+        pes = array.rows * array.cols
+        full_rate = [pair for pair, cycles in array.cycles_per_row.items() if cycles == min(array.cycles_per_row.values())]
+        widest = max((pair.split("x")[0] for pair in full_rate), key=format_bits)
+        bits = format_bits(widest)
+        accumulator = spec.accumulators.width_bits
+        planes = 2 if array.double_buffer else 1
+        parts = [
+            Component("array", "mac", pes, dtype=widest),
+            Component("pe_registers", "register", pes, width_bits=planes * bits + bits + accumulator),
+            Component("control", "control"),
+        ]
+        if spec.activation_unit.lanes is not None:
+            parts.append(Component("activation_unit", "vector", spec.activation_unit.lanes, dtype=widest))
+        if spec.unified_buffer.size_bytes is not None:
+            bank = min(spec.unified_buffer.bank_bytes, spec.unified_buffer.size_bytes)
+            banks = -(-spec.unified_buffer.size_bytes // bank)
+            parts.append(Component("unified_buffer", "sram", banks, bank, 64))
+        if spec.accumulators.rows is not None:
+            column = max(1, spec.accumulators.rows // spec.accumulators.banks) * accumulator // 8
+            parts.append(Component("accumulators", "sram", spec.accumulators.banks * array.cols, column, accumulator))
+        if spec.weight_fifo.depth_tiles is not None:
+            parts.append(Component("weight_fifo", "sram", spec.weight_fifo.depth_tiles, pes * bits // 8, 64))
+        if spec.weight_memory.technology != "none":
+            parts.append(Component("weight_memory", "dram", technology=spec.weight_memory.technology))
+        if spec.host_link is not None:
+            parts.append(Component("host_link", "link", technology="pcie3"))
+        return tuple(parts)
+
+    def components(self) -> tuple[Component, ...]:
+        return self._components
+
+
+class _Bits(dict[str, int]):
+    """Format name -> bits, looked up in the format table."""
+
+    def __missing__(self, name: str) -> int:
+        return format_bits(name)
+
+
+def _floor(resource: Resource, work: int, per_cycle: int) -> int:
+    """Picoseconds, rounded down, that `work` units take at `per_cycle` units a cycle of `resource`."""
+    if resource.rate is None:
+        return 0
+    return int(Fraction(work * 10**12, per_cycle) / resource.rate)

@@ -1,0 +1,179 @@
+"""Matrix products on a systolic array: lowering, candidate mappings, and the demands of their tiles.
+
+Weight-stationary (ws): a tile_k x tile_n block of weights sits in the array while tile_m rows of activations
+pass. Input-stationary (is): a tile_k x tile_m block of activations sits while tile_n rows of weights pass.
+Output-stationary (os): tile_m x tile_n sums sit while tile_k steps of both pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwsim.errors import CapacityError
+from hwsim.plan.mapping import GemmMapping
+from hwsim.plan.residency import Operand, Residency
+from hwsim.plan.tiling import TileKinds, tile_kinds
+from hwsim.units import format_bytes
+from hwsim.workload.operators import Conv2d, Matmul, Operator
+
+Int64Array = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Gemm:
+    """A conv2d (by im2col) or matmul as `batch` products of m x k by k x n, with what feeds them."""
+
+    batch: int
+    m: int
+    n: int
+    k: int
+    a: Operand  # streams from the unified buffer
+    b: Operand  # weights, or a second activation
+    output: Operand
+    a_bits: int
+    b_bits: int
+    output_bits: int
+    conv: Conv2d | None = None
+
+    @property
+    def compulsory_input_bytes(self) -> int:
+        """Bytes of `a` that must be read at least once: feature-map rows no window touches are left out."""
+        conv = self.conv
+        if conv is None:
+            return self.a.size_bytes
+        window = (conv.R - 1) * conv.dilation[0] + 1
+        touched = conv.P * window if window < conv.stride[0] else (conv.P - 1) * conv.stride[0] + window
+        return conv.N * min(conv.H, touched) * conv.W * conv.C * self.a_bits // 8
+
+    def input_bytes(self, rows: int, packed: int = 1) -> int:
+        """Bytes of `a` that `rows` rows of the product need: for a convolution the raw feature-map rows
+        under them (with the halo), not their im2col copies."""
+        conv = self.conv
+        if conv is None:
+            return -(-rows * self.k * self.a_bits // 8)
+        images, rest = divmod(-(-rows // conv.Q), conv.P)
+        window = (conv.R - 1) * conv.dilation[0] + 1
+        lines = images * conv.H + (min(conv.H, (rest - 1) * conv.stride[0] + window) if rest else 0)
+        channels = conv.C // conv.groups * packed
+        return -(-min(lines, conv.N * conv.H) * conv.W * channels * self.a_bits // 8)
+
+
+def lower(operator: Operator, residency: Residency, bits: dict[str, int]) -> Gemm:
+    """The matrix products behind an operator: M = N P Q, N = K / groups, K = C / groups R S for conv2d."""
+    a, b, out = residency.operands[0], residency.operands[1], residency.output
+    widths = (bits[a.dtype], bits[b.dtype], bits[out.dtype])
+    problem = operator.problem
+    if isinstance(problem, Conv2d):
+        g = problem.groups
+        m, n = problem.N * problem.P * problem.Q, problem.K // g
+        return Gemm(g, m, n, problem.C // g * problem.R * problem.S, a, b, out, *widths, conv=problem)
+    assert isinstance(problem, Matmul)
+    return Gemm(problem.B, problem.M, problem.N, problem.K, a, b, out, *widths)
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayShape:
+    """What of the array decides mappings: its size, dataflow, and the accumulator rows of one bank."""
+
+    rows: int
+    cols: int
+    dataflow: str
+    bank_rows: int | None
+    group_packing: bool
+
+
+def mappings(gemm: Gemm, array: ArrayShape, stream_bytes: int | None) -> Iterator[GemmMapping]:
+    """Candidate mappings: both loop orders, with and without packing groups as diagonal blocks."""
+    packs = {1}
+    if array.group_packing and gemm.batch > 1 and gemm.conv is not None:
+        k_room = array.rows // gemm.k if array.dataflow != "os" else gemm.batch
+        n_room = array.cols // gemm.n if array.dataflow != "is" else gemm.batch
+        packs.add(max(1, min(gemm.batch, k_room, n_room)))
+    for packed in sorted(packs):
+        batch, n, k = -(-gemm.batch // packed), gemm.n * packed, gemm.k * packed
+        if array.dataflow == "os":
+            tile_m, tile_n, tile_k = array.rows, array.cols, k
+        elif array.dataflow == "ws":
+            tile_m, tile_n, tile_k = array.bank_rows or gemm.m, array.cols, array.rows
+        else:
+            tile_m, tile_n, tile_k = array.cols, array.bank_rows or n, array.rows
+        tile_m = _fitting_rows(gemm, min(tile_m, gemm.m), min(tile_n, n), packed, stream_bytes)
+        for order in ("mn", "nm"):
+            yield GemmMapping(
+                batch, gemm.m, n, k, tile_m, min(tile_n, n), min(tile_k, k), order, packed
+            )
+
+
+def _fitting_rows(gemm: Gemm, limit: int, tile_n: int, packed: int, stream_bytes: int | None) -> int:
+    """The most rows of a tile, up to `limit`, whose streamed input and output fit twice in the buffer."""
+    if stream_bytes is None:
+        return limit
+
+    def needed(rows: int) -> int:
+        read = gemm.input_bytes(rows, packed) if gemm.a.place != "chip" else 0
+        written = -(-rows * tile_n * gemm.output_bits // 8) if gemm.output.place == "memory" else 0
+        return 2 * (read + written)
+
+    if needed(1) > stream_bytes:
+        raise CapacityError(
+            f"one row of tiles needs {format_bytes(needed(1))} of streaming buffer (double-buffered), and "
+            f"{format_bytes(stream_bytes)} of the unified buffer are left for it: use a larger unified_buffer"
+        )
+    low, high = 1, limit
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if needed(middle) <= stream_bytes else (low, middle - 1)
+    return low
+
+
+@dataclass(frozen=True, eq=False)
+class GemmTiles:
+    """What the tiles of a mapping move, by kind: the facts that demands and actions are made of."""
+
+    kinds: TileKinds
+    weight_bytes: Int64Array  # fetched for this tile (0: what the array holds is used again)
+    load_bytes: Int64Array  # streamed activations, whole depth of a row block at its first tile
+    store_bytes: Int64Array
+    fresh: NDArray[np.bool_]  # a new stationary block is shifted in (os: new weights)
+    spent: NDArray[np.bool_]  # the stationary block is used for the last time
+    multiplications: Int64Array
+
+
+def tiles_of(gemm: Gemm, mapping: GemmMapping, dataflow: str) -> GemmTiles:
+    """Bytes and multiplications of every tile kind. Weights are fetched when the (k, n) block changes."""
+    t = tile_kinds(mapping)
+    single_k = mapping.tile_k >= mapping.k
+    weights_new, weights_done = _reuse(t, mapping, "n", single_k)
+    blocks = t.k * t.n * gemm.b_bits
+    weight_bytes = np.where(weights_new, -(-blocks // 8), 0)
+    rows = np.array([gemm.input_bytes(int(m), mapping.packed) for m in t.m], dtype=np.int64)
+    loads = t.first_k & (t.first_n if mapping.order == "mn" or mapping.tile_m >= mapping.m else True)
+    load_bytes = np.where(loads, rows, 0) if gemm.a.place != "chip" else np.zeros_like(rows)
+    stores = -(-t.m * t.n * gemm.output_bits // 8)
+    store_bytes = np.where(t.last_k, stores, 0) if gemm.output.place == "memory" else np.zeros_like(stores)
+    fresh, spent = (weights_new, weights_done) if dataflow != "is" else _reuse(t, mapping, "m", single_k)
+    return GemmTiles(t, weight_bytes, load_bytes, store_bytes, fresh, spent, t.m * t.n * t.k)
+
+
+def _reuse(
+    t: TileKinds, mapping: GemmMapping, along: str, single_k: bool
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Where the block along (k, `along`) is new and where it is used last. It stays for as long as neither
+    index changes: over the other loop if that is the inner one and k has one tile, or for good."""
+    other = "m" if along == "n" else "n"
+    first = {"m": t.first_m, "n": t.first_n}
+    last = {"m": t.last_m, "n": t.last_n}
+    if not single_k:
+        always = np.ones(len(t.m), dtype=np.bool_)
+        return always, always
+    if mapping.order[1] == other:  # the other loop runs inside
+        return first[other], last[other]
+    only = (mapping.n <= mapping.tile_n) if along == "n" else (mapping.m <= mapping.tile_m)
+    if only:
+        return first[other], last[other]
+    always = np.ones(len(t.m), dtype=np.bool_)
+    return always, always

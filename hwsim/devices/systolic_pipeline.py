@@ -1,0 +1,101 @@
+"""The tile pipeline of the systolic kind: its stages, ports, slots, waits, and the names of its stalls."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from hwsim.design.kinds.systolic import SystolicSpec
+from hwsim.plan import Cause, Pipeline, Resource, SlotPool, Stage, Wait
+
+UNLIMITED_SERVERS = 10**9  # a pure delay: sums of any number of tiles settle side by side
+
+# Highest priority first: what a cycle is blamed on when several things are missing. The names are those of
+# the TPU paper's Table 3 where it has them; "vector" is a RAW wait for a pooling or pointwise operator.
+CAUSES = (
+    Cause("input", "wait", "input"),
+    Cause("input", "wait", "input_shift"),
+    Cause("input", "wait", "reload"),
+    Cause("vector", "wait", "vector"),
+    Cause("vector", "wait", "vector_shift"),
+    Cause("raw", "wait", "raw"),
+    Cause("raw", "wait", "raw_shift"),
+    Cause("output", "wait", "result"),
+    Cause("input", "stage", "load"),
+    Cause("weight_stall", "stage", "weights"),
+    Cause("weight_shift", "stage", "shift"),
+    Cause("accumulator", "pool", "accumulators"),
+)
+
+
+def make_pipeline(spec: SystolicSpec) -> Pipeline:
+    """Stages in arbitration order. The weight memory's port serves weights, spilled loads and stores; the
+    host link serves both directions, at the share of its rate that calibration found."""
+    memory = "weight_memory"
+    ideal_memory = spec.weight_memory.technology == "none"
+    read = ((memory, "read"),) if not ideal_memory else ()
+    written = ((memory, "write"),) if not ideal_memory else ()
+    fifo = (("weight_fifo", "write"), ("weight_fifo", "read")) if spec.weight_fifo.depth_tiles is not None else ()
+    chip = spec.unified_buffer.size_bytes is not None
+    into_chip = (("unified_buffer", "write"),) if chip else ()
+    from_chip = (("unified_buffer", "read"),) if chip else ()
+    host = spec.host_link is not None
+    stages = [
+        Stage("weights", memory, "bytes", charges=(*read, *fifo)),
+        Stage("load", memory, "bytes", charges=(*read, *into_chip)),
+        Stage("shift", "array_loader", "cycles", after=("weights",)),
+        Stage("compute", "array", "cycles", after=("shift", "load")),
+        Stage("settle", "array_pipeline", "cycles", after=("compute",), in_order=False),
+        Stage("drain", "activation_unit", "cycles", after=("settle",)),
+    ]
+    link = (("host_link", "transfer"),)
+    if host:
+        stages.insert(1, Stage("receive", "host_link", "bytes", charges=(*link, *into_chip)))
+        stages.append(Stage("store", memory, "bytes", after=("drain", "receive"), in_order=False, charges=(*written, *from_chip)))
+        stages.append(Stage("send", "host_link", "bytes", after=("drain",), in_order=False, charges=(*link, *from_chip)))
+    else:
+        stages.append(Stage("store", memory, "bytes", after=("drain",), in_order=False, charges=(*written, *from_chip)))
+    return Pipeline(tuple(stages), _resources(spec), _pools(spec), _waits("receive" if host else "load"))
+
+
+def _resources(spec: SystolicSpec) -> tuple[Resource, ...]:
+    clock = Fraction(spec.clock_hz)
+    bandwidth = spec.weight_memory.bandwidth_bytes_per_s
+    found = [
+        Resource("weight_memory", None if bandwidth is None else Fraction(bandwidth)),
+        Resource("array_loader", clock),
+        Resource("array", clock),
+        Resource("array_pipeline", clock, UNLIMITED_SERVERS),
+        Resource("activation_unit", clock),
+    ]
+    if spec.host_link is not None:
+        rate = spec.host_link.bandwidth_bytes_per_s
+        share = Fraction(str(spec.calibration.host_efficiency)) if spec.calibration else Fraction(1)
+        found.append(Resource("host_link", None if rate is None else Fraction(rate) * share))
+    return tuple(found)
+
+
+def _pools(spec: SystolicSpec) -> tuple[SlotPool, ...]:
+    found = [
+        SlotPool("planes", "shift", "compute", 2 if spec.array.double_buffer else 1),
+        SlotPool("stream", "load", "drain", 2),  # streaming buffers are sized for two row blocks
+    ]
+    if spec.weight_fifo.depth_tiles is not None:
+        found.append(SlotPool("fifo", "weights", "shift", spec.weight_fifo.depth_tiles))
+    if spec.accumulators.rows is not None:
+        found.append(SlotPool("accumulators", "compute", "drain", spec.accumulators.banks))
+    return tuple(found)
+
+
+def _waits(arrival: str) -> tuple[Wait, ...]:
+    """Where an operator is held until its operands are there: before compute, or before the shift where
+    activations are what is shifted in (input-stationary)."""
+    return (
+        Wait("raw", "compute", "drain"),
+        Wait("vector", "compute", "drain"),
+        Wait("input", "compute", arrival),
+        Wait("result", "compute", "drain"),
+        Wait("raw_shift", "shift", "drain"),
+        Wait("vector_shift", "shift", "drain"),
+        Wait("input_shift", "shift", arrival),
+        Wait("reload", "load", "store"),
+    )

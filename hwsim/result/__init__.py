@@ -1,0 +1,7 @@
+"""Results: tidy tables of one run, and the folder they are written to."""
+
+from hwsim.result.result import Provenance, Result
+from hwsim.result.tables import AreaTable, TimingTable, UsageTable
+from hwsim.result.trace import Trace
+
+__all__ = ["AreaTable", "Provenance", "Result", "TimingTable", "Trace", "UsageTable"]

@@ -1,0 +1,170 @@
+"""Result: what one run found. Tables and provenance are stored; every total is derived from them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from hwsim.result.tables import AreaTable, TimingTable, UsageTable
+from hwsim.result.trace import Trace
+from hwsim.units import PS_PER_S
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a result comes from: enough to make it again, and what it leaves out."""
+
+    version: str
+    workload_source: str
+    workload_sha256: str
+    design_source: str
+    design_sha256: str
+    overrides: tuple[str, ...]
+    parameters: Mapping[str, int]
+    technology: str
+    timing: str
+    notes: tuple[str, ...] = ()
+    unmodelled: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """One workload on one design. `limit` is the resource with the largest share of busy time."""
+
+    workload: str
+    design: str
+    batch: int
+    dtype: str
+    synthetic: bool
+    clock_hz: int
+    macs_per_cycle: int
+    focus: str
+    timing: TimingTable
+    usage: UsageTable
+    area: AreaTable
+    peak_chip_bytes: int
+    spilled: tuple[str, ...]
+    published: Mapping[str, float]
+    provenance: Provenance
+    trace: Trace
+    verified: bool | None = None
+    folder: Path | None = None
+
+    @property
+    def latency_s(self) -> float:
+        return self.timing.makespan_ps / PS_PER_S
+
+    @property
+    def cycles(self) -> int:
+        """Clock cycles that the run spans, the last begun one counted whole."""
+        return -(-self.timing.makespan_ps * self.clock_hz // PS_PER_S)
+
+    @property
+    def throughput_per_s(self) -> float:
+        """Inferences per second, one batch after the other."""
+        return self.batch / self.latency_s if self.latency_s else math.inf
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of the problem."""
+        return int(self.timing.macs.sum())
+
+    @cached_property
+    def multiplications(self) -> int:
+        """Multiplications executed: more than `macs` where zeros are multiplied."""
+        return sum(
+            int(self.usage.counts[:, j].sum()) for j, (_, action) in enumerate(self.usage.keys) if action.startswith("mac_")
+        )
+
+    @property
+    def utilization(self) -> float:
+        """Share of the peak MAC rate (of the fastest format) that did useful work."""
+        peak = self.latency_s * self.clock_hz * self.macs_per_cycle
+        return self.macs / peak if peak else 0.0
+
+    @cached_property
+    def dynamic_energy_j(self) -> float:
+        return float(self.usage.energy_pj.sum()) * 1e-12
+
+    @property
+    def leakage_energy_j(self) -> float:
+        return math.fsum(self.area.leakage_w) * self.latency_s
+
+    @cached_property
+    def energy_parts(self) -> dict[str, dict[str, float]]:
+        """Component -> {"dynamic_j", "leakage_j"}; all of them add up to `energy_j`."""
+        parts = {name: {"dynamic_j": pj * 1e-12, "leakage_j": 0.0} for name, pj in self.usage.by_component().items()}
+        for name, leakage_w in zip(self.area.components, self.area.leakage_w, strict=True):
+            parts.setdefault(name, {"dynamic_j": 0.0, "leakage_j": 0.0})["leakage_j"] += leakage_w * self.latency_s
+        return parts
+
+    @property
+    def energy_j(self) -> float:
+        return self.dynamic_energy_j + self.leakage_energy_j
+
+    @property
+    def average_power_w(self) -> float:
+        return self.energy_j / self.latency_s if self.latency_s else 0.0
+
+    @property
+    def area_mm2(self) -> float:
+        return math.fsum(self.area.area_mm2)
+
+    @cached_property
+    def busy_share(self) -> dict[str, float]:
+        """Resource -> share of the run that it was busy (pure delays left out)."""
+        timing = self.timing
+        totals = timing.resource_busy_ps.sum(axis=0).tolist()
+        span = timing.makespan_ps or 1
+        return {
+            name: total / servers / span
+            for name, total, servers in zip(timing.resources, totals, timing.servers, strict=True)
+            if servers < 10**6
+        }
+
+    @property
+    def limit(self) -> str:
+        return max(self.busy_share, key=lambda name: self.busy_share[name], default="")
+
+    @cached_property
+    def stalls(self) -> dict[str, float]:
+        """Cause -> share of the run that the focus stage stood still for it; "active" is the rest."""
+        span = self.timing.makespan_ps or 1
+        totals = self.timing.stalls_ps.sum(axis=0).tolist()
+        shares = {"active": int(self.timing.active_ps.sum()) / span}
+        for cause, total in zip(self.timing.causes, totals, strict=True):
+            shares[cause] = shares.get(cause, 0.0) + total / span
+        return shares
+
+    def summary(self) -> dict[str, object]:
+        """The object that `hwsim run --json` prints."""
+        return {
+            "workload": self.workload,
+            "design": self.design,
+            "batch": self.batch,
+            "dtype": self.dtype,
+            "synthetic": self.synthetic,
+            "latency_s": self.latency_s,
+            "cycles": self.cycles,
+            "throughput_per_s": self.throughput_per_s,
+            "macs": self.macs,
+            "multiplications": self.multiplications,
+            "utilization": self.utilization,
+            "energy_j": self.energy_j,
+            "average_power_w": self.average_power_w,
+            "area_mm2": self.area_mm2,
+            "bound": self.limit,
+            "busy_share": self.busy_share,
+            "stall_share": self.stalls,
+            "peak_chip_bytes": self.peak_chip_bytes,
+            "spilled": list(self.spilled),
+            "verified": self.verified,
+            "folder": None if self.folder is None else str(self.folder),
+        }
+
+    def at(self, folder: Path) -> Result:
+        """The same result, knowing the folder that it was written to."""
+        return replace(self, folder=folder)

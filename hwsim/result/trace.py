@@ -1,0 +1,41 @@
+"""Trace: what happened when. Starts are stored; ends follow from the tiles' kinds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+Int64Array = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """Start and end of every stage of every tile. S stages, n tiles, k kinds.
+
+    A stage of length zero starts and ends when it was issued. `first_tile` gives each operator's range.
+    """
+
+    stages: tuple[str, ...]
+    stage_resources: tuple[str, ...]
+    first_tile: Int64Array  # (operators + 1,)
+    kind_of_tile: NDArray[np.int32]  # (n,)
+    durations_ps: Int64Array  # (S, k)
+    start_ps: Int64Array  # (S, n)
+    makespan_ps: int
+    path: str  # "events" or "fast"
+
+    @property
+    def tiles(self) -> int:
+        return len(self.kind_of_tile)
+
+    @cached_property
+    def end_ps(self) -> Int64Array:
+        """(S, n)"""
+        return self.start_ps + self.durations_ps[:, self.kind_of_tile]
+
+    def ends(self, stage: int) -> Int64Array:
+        """(n,) ends of one stage, without making the whole table."""
+        return self.start_ps[stage] + self.durations_ps[stage][self.kind_of_tile]

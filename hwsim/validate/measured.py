@@ -1,0 +1,168 @@
+"""`validate`: every row of a measurement file through the route of `hwsim run`, and its error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.resources import as_file, files
+from pathlib import Path
+
+from hwsim.design import Design, load_design
+from hwsim.devices import make_device
+from hwsim.errors import CapacityError, HwsimError, Problem, SpecError, UnsupportedError
+from hwsim.pipeline import run
+from hwsim.result import Result
+from hwsim.units import PS_PER_S
+from hwsim.validate.constructors import make_workload, operator_sizes, refusal
+from hwsim.validate.rows import MeasuredRow, MeasuredTable, read_rows
+from hwsim.validate.score import Outcome, ValidationReport
+
+REFERENCE_SETS = ("scalesim_cycles.csv",)  # shipped files in the row format, in sets/
+
+PS_PER_US = 10**6
+
+Progress = Callable[[int, int], None]
+ProgramKey = tuple[str, tuple[str, ...], str, str, tuple[tuple[str, int], ...]]
+
+
+def _latency_us(ps: float, _clock_hz: int) -> float:
+    return ps / PS_PER_US
+
+
+def _cycles(ps: float, clock_hz: int) -> float:
+    return ps * clock_hz / PS_PER_S
+
+
+# Metric -> the prediction of a run, and a time in ps as that metric. Both metrics mean the whole simulated
+# schedule, from its first event to its last: a measured kernel or cycle count includes fill, drain and waits.
+# `Result.cycles` is exact where a cycle is a whole number of picoseconds, as in systolic_plain.
+METRICS: Mapping[str, tuple[Callable[[Result], float], Callable[[float, int], float]]] = {
+    "latency_us": (lambda result: result.timing.makespan_ps / PS_PER_US, _latency_us),
+    "compute_cycles": (lambda result: float(result.cycles), _cycles),
+}
+
+
+def validate(
+    file: str | Path | None = None,
+    *,
+    design: str | Path | Design | None = None,
+    progress: Progress | None = None,
+) -> ValidationReport:
+    """Run each row of a CSV file of measurements and return predictions, errors and summaries.
+
+    Without `file`, all reference sets that ship with hwsim. With `design`, every row runs on it instead of on
+    the design that the row names (the row's overrides still apply). `progress` is called with (rows done,
+    rows in all). Rows that share a program are run once; rows that hwsim cannot run keep the reason.
+    Raises SpecError, with file and line, for a file that is not in the format.
+    """
+    tables = [read_rows(file)] if file is not None else list(_reference_tables())
+    rows = [row for table in tables for row in table.rows]
+    unused = tuple(dict.fromkeys(name for table in tables for name in table.unused))
+    runner = _Runner(design)
+    _check_sizes(rows)
+    outcomes = []
+    for index, row in enumerate(rows):
+        if progress is not None:
+            progress(index, len(rows))
+        outcomes.append(runner.outcome(row))
+    if progress is not None:
+        progress(len(rows), len(rows))
+    return ValidationReport(tuple(outcomes), unused)
+
+
+def _reference_tables() -> Iterator[MeasuredTable]:
+    for name in REFERENCE_SETS:
+        with as_file(files("hwsim.validate") / "sets" / name) as path:
+            table = read_rows(path)
+        # The name alone: where hwsim is installed is no part of a report.
+        rows = tuple(_renamed(row, name) for row in table.rows)
+        yield MeasuredTable(rows, table.columns, table.unused)
+
+
+def _renamed(row: MeasuredRow, file: str) -> MeasuredRow:
+    fields = {name: getattr(row, name) for name in row.__dataclass_fields__}
+    return MeasuredRow(**{**fields, "file": file})
+
+
+def _check_sizes(rows: Sequence[MeasuredRow]) -> None:
+    """Raise SpecError for all rows that lack a size, before the first is run."""
+    problems: list[Problem] = []
+    for row in rows:
+        try:
+            if not refusal(row):
+                operator_sizes(row)
+        except SpecError as error:
+            problems += error.problems
+    if problems:
+        raise SpecError(problems[:20])
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What is kept of a run: the result and its trace would fill the memory."""
+
+    figures: Mapping[str, float]
+    rooflines: Mapping[str, float]
+    reason: str = ""
+
+
+@dataclass
+class _Runner:
+    """Runs rows, each distinct program and each distinct design once."""
+
+    design: str | Path | Design | None
+    found: dict[ProgramKey, _Found] = field(default_factory=dict)
+    designs: dict[tuple[str, tuple[str, ...]], Design | str] = field(default_factory=dict)
+
+    def outcome(self, row: MeasuredRow) -> Outcome:
+        if row.metric not in METRICS:
+            return Outcome(row, reason=f"metric {row.metric} is not one of {', '.join(METRICS)}")
+        if reason := refusal(row):
+            return Outcome(row, reason=reason)
+        key = (row.design, row.overrides, row.dtype, row.op, operator_sizes(row))
+        if key not in self.found:
+            self.found[key] = self._run(key)
+        found = self.found[key]
+        if found.reason:
+            return Outcome(row, reason=found.reason)
+        return Outcome(row, found.figures[row.metric], found.rooflines[row.metric])
+
+    def _run(self, key: ProgramKey) -> _Found:
+        name, overrides, dtype, op, sizes = key
+        machine = self._machine(name, overrides)
+        if isinstance(machine, str):
+            return _Found({}, {}, machine)
+        try:
+            result = run(make_workload(op, sizes), machine, dtype=dtype)
+        except (SpecError, UnsupportedError, CapacityError) as error:
+            return _Found({}, {}, str(error))
+        floor_ps = peak_roofline_ps(result, machine)
+        figures = {metric: predict(result) for metric, (predict, _) in METRICS.items()}
+        rooflines = {metric: convert(floor_ps, result.clock_hz) for metric, (_, convert) in METRICS.items()}
+        return _Found(figures, rooflines)
+
+    def _machine(self, name: str, overrides: tuple[str, ...]) -> Design | str:
+        """The design, or why there is none."""
+        key = (name, overrides)
+        if key not in self.designs:
+            try:
+                self.designs[key] = load_design(name if self.design is None else self.design, overrides)
+            except HwsimError as error:
+                self.designs[key] = self._why_none(name, error)
+        return self.designs[key]
+
+    def _why_none(self, name: str, error: HwsimError) -> str:
+        message = str(error)
+        unknown = self.design is None and message.startswith("there is no design")
+        return f"design {name} is not known" if unknown else message
+
+
+def peak_roofline_ps(result: Result, design: Design) -> int:
+    """The peak roofline of a result: the larger of its useful MACs at the array's peak rate for the number
+    format, and the compulsory bytes of each memory or link at its bandwidth (Williams et al., "Roofline",
+    CACM 52, 2009)."""
+    timing = result.timing
+    stages = make_device(design.device_spec).pipeline.stages
+    counted = {s.resource for s in stages if s.unit == "bytes" or s.name == result.focus}
+    totals = zip(timing.resources, timing.bound_ps.sum(axis=0).tolist(), strict=True)
+    return max((int(total) for name, total in totals if name in counted), default=0)

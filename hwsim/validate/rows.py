@@ -1,0 +1,191 @@
+"""Measurement files: CSV with one measured operator a row, read into checked rows.
+
+Needed columns: design, op, dtype, metric, value, and the sizes of the operators that occur. A file is either
+read whole or refused with all its problems, each with file and line. Nothing here runs anything.
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from hwsim.errors import Problem, SpecError
+
+WORDS = ("design", "op", "dtype", "metric")
+SIZES = (
+    "batch", "M", "N", "K", "in_channels", "height", "width", "out_channels", "kernel_h", "kernel_w",
+    "stride_h", "stride_w", "pad_h", "pad_w", "hidden", "timesteps",
+)  # fmt: skip
+MAY_BE_ZERO = ("pad_h", "pad_w")
+NEEDED = (*WORDS, "value")
+# trans_a and trans_b say how operands lay in memory, harness and cache_state how the time was taken: hwsim
+# has no notion of either, and a report shows them beside the rows.
+CARRIED = ("trans_a", "trans_b", "harness", "cache_state", "source", "licence")
+COLUMNS = (*NEEDED, *SIZES, "density", "overrides", *CARRIED)
+
+LARGEST_SIZE = 10**9  # of one dimension; products of larger ones leave 64-bit counts
+MAX_PROBLEMS = 20  # shown of one file
+
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_OVERRIDE = re.compile(r"\s+(?=[^\s=]+=)")  # values may hold spaces ("bandwidth=34 GB/s"), paths may not
+
+
+@dataclass(frozen=True)
+class MeasuredRow:
+    """One measurement. `cells` is the row as it was written; `sizes` are the whole numbers among them."""
+
+    file: str
+    line: int
+    design: str
+    op: str
+    dtype: str
+    metric: str
+    measured: float
+    sizes: Mapping[str, int]
+    density: float
+    overrides: tuple[str, ...]
+    cells: Mapping[str, str]
+
+    @property
+    def place(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+@dataclass(frozen=True)
+class MeasuredTable:
+    """The rows of one file. `unused` are columns that hwsim does not know and so did not read."""
+
+    rows: tuple[MeasuredRow, ...]
+    columns: tuple[str, ...]
+    unused: tuple[str, ...]
+
+
+def read_rows(path: str | Path) -> MeasuredTable:
+    """Read a measurement file. Raises SpecError with every problem found: not a CSV, missing columns, rows of
+    the wrong length, blank words, and sizes or values that are not positive finite numbers."""
+    file = str(path)
+    lines = csv.reader(_text(Path(path), file).splitlines(keepends=True), strict=True)
+    try:
+        header = [name.strip() for name in next(lines, [])]
+        _check_header(file, header)
+        records = [(lines.line_num, record) for record in lines if any(cell.strip() for cell in record)]
+    except csv.Error as error:
+        raise SpecError(Problem(file, lines.line_num, 1, "", f"is not CSV: {error}")) from error
+    if not records:
+        raise SpecError(Problem(file, 1, 1, "", "holds a header and no rows"))
+    problems: list[Problem] = []
+    rows = [row for line, record in records if (row := _row(file, line, header, record, problems))]
+    if problems:
+        more = len(problems) - MAX_PROBLEMS
+        if more > 0:
+            problems[MAX_PROBLEMS:] = [Problem(file, 0, 0, "", f"and {more} more problems")]
+        raise SpecError(problems)
+    unused = tuple(name for name in header if name not in COLUMNS)
+    return MeasuredTable(tuple(rows), tuple(header), unused)
+
+
+def _text(path: Path, file: str) -> str:
+    try:
+        content = path.read_bytes()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise SpecError(Problem(file, 0, 0, "", f"cannot be read: {reason}")) from error
+    if b"\0" in content:
+        raise SpecError(Problem(file, 1, 1, "", "is not CSV: it holds binary data"))
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise SpecError(Problem(file, line, 1, "", "is not CSV in UTF-8: save it as such")) from error
+    if not text.strip():
+        raise SpecError(Problem(file, 1, 1, "", "is empty: a header and one row a measurement belong here"))
+    return text
+
+
+def _check_header(file: str, header: list[str]) -> None:
+    problems = []
+    for name in dict.fromkeys(header):
+        if header.count(name) > 1:
+            problems.append(Problem(file, 1, 1, name, "is the name of two columns"))
+    for name in header:
+        absent = [known for known in COLUMNS if known not in header]
+        near = difflib.get_close_matches(name, absent, n=1, cutoff=0.8) if name not in COLUMNS else []
+        if near:
+            problems.append(Problem(file, 1, 1, name, f"is not a column; did you mean {near[0]}?"))
+    missing = [name for name in NEEDED if name not in header]
+    if missing and not problems:
+        many = "s are" if len(missing) > 1 else " is"
+        problems.append(
+            Problem(file, 1, 1, "", f"column{many} missing: {', '.join(missing)} (found {_short(header)})")
+        )
+    if problems:
+        raise SpecError(problems)
+
+
+def _short(header: Iterable[str]) -> str:
+    text = ", ".join(header)
+    return text if len(text) <= 120 else f"{text[:120]}..."
+
+
+def _row(
+    file: str, line: int, header: list[str], record: list[str], problems: list[Problem]
+) -> MeasuredRow | None:
+    """One checked row, or None and its problems."""
+    before = len(problems)
+    if len(record) != len(header):
+        what = f"has {len(record)} fields where the header names {len(header)}"
+        problems.append(Problem(file, line, 1, "", what))
+        return None
+    cells = {name: cell.strip() for name, cell in zip(header, record, strict=True)}
+    for name in NEEDED:
+        if not cells[name]:
+            problems.append(Problem(file, line, 1, name, "is blank"))
+    sizes = dict(_sizes(file, line, cells, problems))
+    measured = _number(file, line, "value", cells["value"], problems) if cells["value"] else 0.0
+    density = _number(file, line, "density", cells["density"], problems) if cells.get("density") else 1.0
+    if density > 1:
+        problems.append(Problem(file, line, 1, "density", f"is {cells['density']}: it must be at most 1"))
+    if len(problems) > before:
+        return None
+    overrides = tuple(_OVERRIDE.split(cells["overrides"])) if cells.get("overrides") else ()
+    words = {name: cells[name] for name in WORDS}
+    return MeasuredRow(
+        file, line, **words, measured=measured, sizes=sizes, density=density, overrides=overrides, cells=cells
+    )
+
+
+def _sizes(
+    file: str, line: int, cells: Mapping[str, str], problems: list[Problem]
+) -> Iterator[tuple[str, int]]:
+    for name in SIZES:
+        if not cells.get(name):
+            continue
+        number = _number(file, line, name, cells[name], problems, zero=name in MAY_BE_ZERO)
+        if math.isnan(number):
+            continue
+        if number != int(number) or number > LARGEST_SIZE:
+            what = f"is {_clip(cells[name])}: it must be a whole number of at most {LARGEST_SIZE:,}"
+            problems.append(Problem(file, line, 1, name, what))
+            continue
+        yield name, int(number)
+
+
+def _number(
+    file: str, line: int, name: str, text: str, problems: list[Problem], *, zero: bool = False
+) -> float:
+    """A positive finite number (or zero, where allowed), else NaN and a problem."""
+    number = float(text) if _NUMBER.fullmatch(text) else math.nan
+    if math.isfinite(number) and (number > 0 or (zero and number == 0)):
+        return number
+    wanted = "a number of at least 0" if zero else "a number above 0"
+    problems.append(Problem(file, line, 1, name, f"is {_clip(text)}: it must be {wanted}"))
+    return math.nan
+
+
+def _clip(text: str) -> str:
+    return repr(text if len(text) <= 40 else f"{text[:40]}...")

@@ -1,0 +1,180 @@
+"""`hwsim run`: what goes to standard output and what to standard error, parameters, and the summary."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from rich.console import Console
+
+from hwsim.cli.main import main
+from hwsim.cli.run import read_parameters
+from hwsim.cli.summary import percent, summary
+from hwsim.errors import SpecError
+from hwsim.result import Result
+from tests.samples import sample_result
+
+ROOT = Path(__file__).parents[3]
+KEYS = {
+    "workload", "design", "batch", "dtype", "latency_s", "cycles", "throughput_per_s", "macs", "utilization",
+    "energy_j", "average_power_w", "area_mm2", "bound", "verified", "folder",
+}  # fmt: skip
+
+
+def drawn(result: Result, width: int, encoding: str = "utf-8") -> str:
+    """The summary as a terminal of `width` columns shows it."""
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    screen = Console(
+        file=stream, width=width, force_terminal=True, markup=False, emoji=False, color_system=None
+    )
+    for part in summary(result, width):
+        screen.print(part)
+    stream.flush()
+    return stream.buffer.getvalue().decode(encoding)  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def run_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., object]:
+    """`hwsim run lenet5 --design tpu_v1 ...` in an empty working directory."""
+    monkeypatch.chdir(tmp_path)
+    return lambda *options: CliRunner().invoke(main, ["run", "lenet5", "--design", "tpu_v1", *options])
+
+
+def test_json_is_one_strict_object_and_all_of_standard_output(run_here) -> None:
+    def refuse(word: str) -> float:
+        raise AssertionError(f"{word} is not JSON")
+
+    result = run_here("--json", "--batch", "2")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.count("\n") == 1
+    found = json.loads(result.stdout, parse_constant=refuse)
+    assert set(found) >= KEYS
+    assert (found["workload"], found["design"], found["batch"], found["dtype"]) == (
+        "lenet5",
+        "tpu_v1",
+        2,
+        "int8",
+    )
+    assert found["verified"] is None
+    assert found["macs"] == 2 * 2_293_000
+    assert found["throughput_per_s"] == pytest.approx(2 / found["latency_s"])
+    assert (
+        json.loads((Path(found["folder"]) / "result.json").read_text())["summary"]["cycles"]
+        == found["cycles"]
+    )
+
+
+def test_the_default_folder_follows_the_inputs(run_here, tmp_path: Path) -> None:
+    folders = [run_here("-q", *options).stdout.strip() for options in ((), (), ("--set", "rows=128"))]
+    first, again, other = folders
+    assert first == again != other
+    assert Path(first).parent == tmp_path / "reports" / "runs"
+    assert Path(first).name.startswith("lenet5-tpu_v1-")
+
+
+def test_out_names_the_folder_and_the_bytes_do_not_depend_on_it(run_here, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        assert run_here("--out", name).exit_code == 0
+    for path in (tmp_path / "a").iterdir():
+        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
+
+
+def test_both_timing_paths_write_the_same_tables(run_here, tmp_path: Path) -> None:
+    for path in ("events", "fast"):
+        assert run_here("--timing", path, "--out", path).exit_code == 0
+    for name in ("operators.csv", "usage.csv", "area.csv", "trace.json.gz"):
+        assert (tmp_path / "events" / name).read_bytes() == (tmp_path / "fast" / name).read_bytes()
+
+
+def test_the_summary_says_all_that_matters(run_here) -> None:
+    result = run_here()
+    assert result.exit_code == 0
+    assert result.stderr == "" or result.stderr.startswith("hwsim: working")
+    for words in (
+        "lenet5 on tpu_v1, batch 1, int8", "cycles at 700 MHz", "/s ", "2.29 MMAC", "28 W idle, 40 W busy",
+        "modelled silicon area, not die area", "limited by", "Busy, by resource", "Time of the compute stage",
+        "weight_stall", "Energy by component", "Heaviest", "ip1", "Not modelled", "Not verified",
+        "Result in reports/runs/lenet5-tpu_v1-", "perfetto",
+    ):  # fmt: skip
+        assert words in result.stdout, words
+    assert "synthetic" not in result.stdout
+    assert all(line == line.rstrip() for line in result.stdout.splitlines())
+
+
+@pytest.mark.parametrize("width", [40, 80, 120, 200])
+def test_no_line_is_wider_than_the_terminal(width: int) -> None:
+    result = sample_result(workload="w" * 60, synthetic=True)
+    long = replace(result.timing, names=("n" * 90, "a", "b"), resources=("memory", "array" * 5, "delay"))
+    text = drawn(replace(result, timing=long, folder=Path("/out")), width)
+    assert max(len(line) for line in text.splitlines()) <= width
+
+
+def test_synthetic_workloads_spills_and_notes_are_marked() -> None:
+    text = drawn(sample_result(synthetic=True, spilled=("a", "b"), folder=Path("/out")), 120)
+    for words in ("synthetic", "2 tensors did not fit", "a note", "refresh"):
+        assert words in text
+
+
+def test_names_from_files_are_neither_markup_nor_control_codes() -> None:
+    names = ("[red]x[/red]", "a\x1b]0;title\x07", ":smile:")
+    result = sample_result(workload="[bold]w\x1b[2J", design="d\rd")
+    text = drawn(replace(result, timing=replace(result.timing, names=names), folder=Path("/o\x1b")), 120)
+    assert "\x1b[2J" not in text
+    assert "\x07" not in text
+    assert "\r" not in text
+    for shown in ("[bold]w\\x1b[2J", "d\\rd", "[red]x[/red]", "a\\x1b]0;title\\x07", "/o\\x1b"):
+        assert shown in text
+
+
+def test_a_terminal_without_blocks_gets_ascii() -> None:
+    text = drawn(sample_result(folder=Path("/out")), 80, "ascii")
+    assert "######" in text
+
+
+def test_a_run_of_no_time_has_a_summary() -> None:
+    result = sample_result(folder=Path("/out"))
+    timing = replace(
+        result.timing, makespan_ps=0, completion_ps=np.zeros(3, np.int64), active_ps=np.zeros(3, np.int64),
+        stalls_ps=np.zeros((3, 2), np.int64), busy_ps=np.zeros((3, 4), np.int64),
+    )  # fmt: skip
+    assert "inf/s" in drawn(replace(result, timing=timing), 80)
+
+
+def test_shares_are_never_rounded_to_nothing() -> None:
+    shares = (0.0, 0.0001, 0.0005, 0.5, 1.0)
+    assert [percent(share) for share in shares] == ["0 %", "<0.1 %", "0.1 %", "50.0 %", "100.0 %"]
+
+
+def test_parameters_are_read_once_each() -> None:
+    assert read_parameters(("a=3", " b = 4 "), batch=2, seed=None) == {"batch": 2, "a": 3, "b": 4}
+    for bad in ("a", "a=", "a=1.5", "a=1e3", "=3", "a b=3", "a=\u0663", "batch=1"):
+        with pytest.raises(SpecError, match="--param"):
+            read_parameters((bad,), batch=2)
+    with pytest.raises(SpecError, match="a is given twice"):
+        read_parameters(("a=1", "a=1"))
+
+
+def test_a_run_loads_neither_pandas_nor_matplotlib_nor_onnx(tmp_path: Path) -> None:
+    code = f"""
+import sys
+sys.path.insert(0, {str(ROOT)!r})
+from hwsim.cli.main import main
+try:
+    main(["run", "lenet5", "--design", "tpu_v1", "--out", "out", "-q"])
+except SystemExit as stop:
+    assert not stop.code, stop.code
+loaded = [name for name in ("pandas", "matplotlib", "onnx") if name in sys.modules]
+assert not loaded, loaded
+"""
+    found = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    assert found.returncode == 0, found.stderr
