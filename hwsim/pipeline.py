@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from hwsim.checks import check_result
-from hwsim.cost import Technology, area_table, load_technology, price_actions
+from hwsim.checks import check_plans, check_result
+from hwsim.cost import area_table, load_technology, price_actions
 from hwsim.design import Design, load_design
 from hwsim.devices import Device, make_device
-from hwsim.errors import SpecError, UnsupportedError
+from hwsim.errors import CapacityError, SpecError, UnsupportedError
 from hwsim.plan import Plan, Program, join_plans
 from hwsim.plan.residency import Schedule, schedule
 from hwsim.result import Provenance, Result, TimingTable, Trace, UsageTable
-from hwsim.sim import StallTable, attribute_stalls, simulate
-from hwsim.sim import Trace as SimTrace
+from hwsim.sim import attribute_stalls, completions, simulate
+from hwsim.sim import Trace as Timeline
 from hwsim.version import __version__
 from hwsim.workload import Workload, load_workload
 
@@ -54,7 +56,33 @@ def run(
     spec = machine.device_spec
     graph = graph.astype(dtype or spec.dtype, weight_dtype)
     device = make_device(spec)
-    _refuse_unsupported(graph, device, machine.name)
+    try:
+        prepared = prepare(graph, device)
+    except (UnsupportedError, CapacityError) as error:
+        raise type(error)(f"{graph.name} on {machine.name}: {error}") from None
+    timeline = simulate(prepared.program, timing, progress)
+    result = _result(graph, machine, device, prepared, timeline)
+    check_result(result)
+    return result
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """All that does not depend on time: schedule, plans, program, bounds and action counts."""
+
+    schedule: Schedule
+    plans: tuple[Plan, ...]
+    program: Program
+    bound_ps: NDArray[np.int64]  # (operators, resources)
+    keys: tuple[tuple[str, str], ...]  # actions
+    counts: NDArray[np.int64]  # (operators, keys)
+
+
+@lru_cache(maxsize=64)
+def prepare(graph: Workload, device: Device) -> Prepared:
+    """Schedule and plan a workload on a device. Kept for the pair, since only time differs between runs of
+    it; workloads and devices are immutable."""
+    _refuse_unsupported(graph, device)
     order = schedule(
         graph,
         chip_bytes=device.chip_bytes,
@@ -63,11 +91,15 @@ def run(
         background_share=device.background_share,
     )
     plans, program = make_program(device, order)
-    trace = simulate(program, timing, progress)
-    stalls = _stalls(device, trace)
-    result = _cost(graph, machine, device, order, plans, _columns(trace), stalls)
-    check_result(result, order, plans, device.pipeline)
-    return result
+    check_plans(order, plans, device.pipeline)
+    resources = [r.name for r in device.pipeline.resources]
+    bound_ps = np.zeros((len(plans), len(resources)), dtype=np.int64)
+    for i, (op, residency) in enumerate(zip(order.operators, order.residencies, strict=True)):
+        for name, floor in device.bound_ps(op, residency).items():
+            bound_ps[i, resources.index(name)] = floor
+    keys = tuple(dict.fromkeys(key for plan in plans for key in plan.action_totals))
+    counts = np.array([[plan.action_totals.get(key, 0) for key in keys] for plan in plans], dtype=np.int64)
+    return Prepared(order, plans, program, bound_ps, keys, counts.reshape(len(plans), len(keys)))
 
 
 def make_program(device: Device, order: Schedule) -> tuple[tuple[Plan, ...], Program]:
@@ -84,7 +116,7 @@ def make_program(device: Device, order: Schedule) -> tuple[tuple[Plan, ...], Pro
     return plans, join_plans(device.pipeline, plans, waits)
 
 
-def _refuse_unsupported(graph: Workload, device: Device, design: str) -> None:
+def _refuse_unsupported(graph: Workload, device: Device) -> None:
     """One error for all operators that the device cannot run, grouped by reason."""
     reasons: dict[str, list[str]] = {}
     for op in graph.operators:
@@ -96,35 +128,41 @@ def _refuse_unsupported(graph: Workload, device: Device, design: str) -> None:
             f"{len(names)} operator{'s' if len(names) > 1 else ''} (first: {names[0]}): {reason}"
             for reason, names in reasons.items()
         ]
-        raise UnsupportedError(f"{design} cannot run {graph.name}: " + "; ".join(lines))
+        raise UnsupportedError("; ".join(lines))
     if not graph.operators:
         raise SpecError(f"{graph.name} has no operators, so there is nothing to run")
 
 
-def _cost(
-    graph: Workload,
-    machine: Design,
-    device: Device,
-    order: Schedule,
-    plans: tuple[Plan, ...],
-    trace: Trace,
-    stalls: StallTable,
+def _result(
+    graph: Workload, machine: Design, device: Device, prepared: Prepared, timeline: Timeline
 ) -> Result:
+    program, pipeline = prepared.program, device.pipeline
+    trace = Trace(
+        stages=pipeline.stage_names,
+        stage_resources=tuple(s.resource for s in pipeline.stages),
+        first_tile=program.first_tile,
+        kind_of_tile=program.kind_of_tile,
+        durations_ps=program.durations_ps,
+        start_ps=timeline.start_ps,
+        makespan_ps=timeline.makespan_ps,
+        path=timeline.path,
+    )
     technology = load_technology(machine.technology.table, machine.technology.node_nm)
-    spec = machine.device_spec
-    activations = graph.tensors[graph.inputs[0]].dtype if graph.inputs else spec.dtype
-    weights = next((t.dtype for t in graph.tensors.values() if t.role == "weight"), activations)
+    prices = price_actions(device.components(), prepared.keys, technology)
+    order = prepared.schedule
+    names = tuple(op.name for op in order.operators)
+    formats = (graph.dtype, graph.weight_dtype)
     return Result(
         workload=graph.name,
         design=machine.name,
         batch=graph.batch,
-        dtype=activations if weights == activations else f"{activations}x{weights}",
+        dtype=formats[0] if formats[0] == formats[1] else "x".join(formats),
         synthetic=graph.synthetic,
         clock_hz=device.clock_hz,
         macs_per_cycle=device.macs_per_cycle,
         focus=device.focus,
-        timing=_timing_table(device, order, plans, trace, stalls),
-        usage=_usage_table(device, order, plans, technology),
+        timing=_timing_table(device, prepared, timeline, trace),
+        usage=UsageTable(names, prepared.keys, prepared.counts, prices.pj_per_count, prices.sources),
         area=area_table(device.components(), technology),
         peak_chip_bytes=order.peak_chip_bytes,
         spilled=order.spilled,
@@ -134,86 +172,27 @@ def _cost(
     )
 
 
-def _columns(found: SimTrace) -> Trace:
-    """The outcome of a simulation as a result keeps it: the columns without the program."""
-    program = found.program
-    return Trace(
-        stages=program.pipeline.stage_names,
-        stage_resources=tuple(s.resource for s in program.pipeline.stages),
-        first_tile=program.first_tile,
-        kind_of_tile=program.kind_of_tile,
-        durations_ps=program.durations_ps,
-        start_ps=found.start_ps,
-        makespan_ps=found.makespan_ps,
-        path=found.path,
-    )
-
-
-def _stalls(device: Device, trace: SimTrace) -> StallTable:
-    """Stalls of the focus stage by name: conditions that a device gives one name share a column."""
-    apart = [replace(cause, name=f"{cause.kind} {cause.what}") for cause in device.causes]
-    found = attribute_stalls(trace, device.focus, apart)
-    names = [*(cause.name for cause in device.causes), *found.causes[len(apart) :]]
-    causes = tuple(dict.fromkeys(names))
-    member = np.array([[name == cause for cause in causes] for name in names], dtype=np.int64)
-    return StallTable(found.focus, causes, found.stall_ps @ member, found.active_ps)
-
-
-def _timing_table(
-    device: Device, order: Schedule, plans: Sequence[Plan], trace: Trace, stalls: StallTable
-) -> TimingTable:
-    pipeline = device.pipeline
-    resources = tuple(r.name for r in pipeline.resources)
-    bounds = np.zeros((len(plans), len(resources)), dtype=np.int64)
-    for i, (op, residency) in enumerate(zip(order.operators, order.residencies, strict=True)):
-        for name, floor in device.bound_ps(op, residency).items():
-            bounds[i, resources.index(name)] = floor
+def _timing_table(device: Device, prepared: Prepared, timeline: Timeline, trace: Trace) -> TimingTable:
+    stalls = attribute_stalls(timeline, device.focus, device.causes)
+    operators, resources = prepared.schedule.operators, device.pipeline.resources
     return TimingTable(
-        names=tuple(op.name for op in order.operators),
-        kinds=tuple(op.kind for op in order.operators),
-        layers=tuple(op.layer for op in order.operators),
-        macs=np.array([op.macs for op in order.operators], dtype=np.int64),
+        names=tuple(op.name for op in operators),
+        kinds=tuple(op.kind for op in operators),
+        layers=tuple(op.layer for op in operators),
+        macs=np.array([op.macs for op in operators], dtype=np.int64),
         tiles=np.diff(trace.first_tile),
-        completion_ps=_completion(trace),
-        stages=pipeline.stage_names,
-        stage_resources=tuple(s.resource for s in pipeline.stages),
-        busy_ps=np.array([plan.busy_ps for plan in plans], dtype=np.int64).reshape(len(plans), -1),
+        completion_ps=completions(timeline),
+        stages=trace.stages,
+        stage_resources=trace.stage_resources,
+        busy_ps=np.array([plan.busy_ps for plan in prepared.plans], dtype=np.int64),
         causes=stalls.causes,
         active_ps=stalls.active_ps,
         stalls_ps=stalls.stall_ps,
-        resources=resources,
-        servers=tuple(r.servers for r in pipeline.resources),
-        bound_ps=bounds,
+        resources=tuple(r.name for r in resources),
+        servers=tuple(r.servers for r in resources),
+        bound_ps=prepared.bound_ps,
         makespan_ps=trace.makespan_ps,
     )
-
-
-def _completion(trace: Trace) -> np.ndarray:
-    """(O,) when the last stage of each operator's tiles ends; an operator without tiles (a view) is complete
-    with its predecessor."""
-    counts = np.diff(trace.first_tile)
-    found = np.zeros(len(counts), dtype=np.int64)
-    some = np.flatnonzero(counts)
-    if some.size:
-        for stage in range(len(trace.stages)):
-            if trace.durations_ps[stage].any():
-                last = np.maximum.reduceat(trace.ends(stage), trace.first_tile[:-1][some])
-                found[some] = np.maximum(found[some], last)
-    return np.maximum.accumulate(found)
-
-
-def _usage_table(device: Device, order: Schedule, plans: Sequence[Plan], technology: Technology) -> UsageTable:
-    keys: dict[tuple[str, str], int] = {}
-    for plan in plans:
-        for key in plan.action_totals:
-            keys.setdefault(key, len(keys))
-    counts = np.zeros((len(plans), len(keys)), dtype=np.int64)
-    for i, plan in enumerate(plans):
-        for key, count in plan.action_totals.items():
-            counts[i, keys[key]] = count
-    prices = price_actions(device.components(), tuple(keys), technology)
-    names = tuple(op.name for op in order.operators)
-    return UsageTable(names, tuple(keys), counts, prices.pj_per_count, prices.sources)
 
 
 def _provenance(graph: Workload, machine: Design, device: Device, technology: str, path: str) -> Provenance:

@@ -18,22 +18,30 @@ from hwsim.result import Result
 from hwsim.workload.operators import Conv2d, Matmul, Operator
 
 
-def check_result(result: Result, plan_schedule: Schedule, plans: Sequence[Plan], pipeline: Pipeline) -> None:
+def check_plans(plan_schedule: Schedule, plans: Sequence[Plan], pipeline: Pipeline) -> None:
+    """Raise CheckError naming every rule that the plans of a schedule break, before they are simulated."""
+    _refuse(
+        "the plans",
+        [
+            *_work(plan_schedule, plans),
+            *_bytes(plan_schedule, plans, pipeline),
+            *_slots(plan_schedule, plans, pipeline),
+        ],
+    )
+
+
+def check_result(result: Result) -> None:
     """Raise CheckError naming every rule that `result` breaks."""
-    broken = [
-        *_bounds(result),
-        *_busy(result, pipeline),
-        *_stalls(result),
-        *_work(plan_schedule, plans),
-        *_bytes(plan_schedule, plans, pipeline),
-        *_slots(plan_schedule, plans, pipeline),
-        *_energy(result),
-    ]
+    broken = [*_bounds(result), *_busy(result), *_stalls(result), *_energy(result)]
+    _refuse(f"{result.workload} on {result.design}: the result", broken)
+
+
+def _refuse(what: str, broken: Sequence[str]) -> None:
     if broken:
         lines = "\n".join(f"  {line}" for line in broken[:10])
         raise CheckError(
-            f"{result.workload} on {result.design}: the result breaks its own rules, so it is not shown. "
-            f"This is a fault of hwsim, please report it:\n{lines}"
+            f"{what} would break hwsim's own rules, so nothing is shown. This is a fault of hwsim, please "
+            f"report it:\n{lines}"
         )
 
 
@@ -55,7 +63,7 @@ def _bounds(result: Result) -> Iterator[str]:
         yield f"{timing.names[i]} is complete at {timing.completion_ps[i]} ps, before its bound allows"
 
 
-def _busy(result: Result, pipeline: Pipeline) -> Iterator[str]:
+def _busy(result: Result) -> Iterator[str]:
     """Rule 1: no resource is busy for longer than the run lasts, and the trace agrees with the plans."""
     timing, trace = result.timing, result.trace
     totals = timing.resource_busy_ps.sum(axis=0)
@@ -65,7 +73,7 @@ def _busy(result: Result, pipeline: Pipeline) -> Iterator[str]:
     if trace.tiles:
         if int(trace.start_ps.min()) < 0:
             yield "a tile starts before time zero"
-        last = max(int(trace.ends(s).max()) for s in range(len(pipeline.stages)))
+        last = int(timing.completion_ps.max())
         if last != timing.makespan_ps:
             yield f"the last stage ends at {last} ps and the run at {timing.makespan_ps} ps"
 

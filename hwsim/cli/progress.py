@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 QUIET_S = 2.0  # work shorter than this shows nothing
 LINE_EVERY_S = 10.0  # between plain lines
 REDRAWS_PER_S = 5
+BAR_WIDTH = 16
 
 
 class Progress:
@@ -55,13 +56,13 @@ class Progress:
         """Where the work is: how much is done, at what rate, and how long the rest will take."""
         if not self._total:
             return "working (the first run also compiles, which takes some seconds)"
+        if self._done >= self._total:
+            return f"{self._total:,} {self.unit} done, putting the results together"
         elapsed_s = time.monotonic() - self._counting_since
         rate = self._done / elapsed_s if elapsed_s > 0 else 0.0
-        left = f", about {duration((self._total - self._done) / rate)} left" if rate else ""
+        left = f", {duration((self._total - self._done) / rate)} left" if rate else ""
         share = 100 * self._done / self._total
-        return (
-            f"{self._done:,} of {self._total:,} {self.unit} ({share:.0f} %), {rate:,.0f} {self.unit}/s{left}"
-        )
+        return f"{self._done:,} of {self._total:,} {self.unit} ({share:.0f} %), {rate:,.0f}/s{left}"
 
     def _draw(self) -> None:
         if self._end.wait(QUIET_S):
@@ -90,7 +91,7 @@ class Progress:
         def view() -> Table:
             row = Table.grid(padding=(0, 1))
             bar = ProgressBar(
-                total=self._total or None, completed=self._done, width=20, pulse=not self._total
+                total=self._total or None, completed=self._done, width=BAR_WIDTH, pulse=not self._total
             )
             row.add_row(bar, Text(self.line(), overflow="ellipsis", no_wrap=True))
             return row

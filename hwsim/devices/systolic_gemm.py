@@ -144,10 +144,15 @@ class GemmTiles:
 
 
 def tiles_of(gemm: Gemm, mapping: GemmMapping, dataflow: str) -> GemmTiles:
-    """Bytes and multiplications of every tile kind. Weights are fetched when the (k, n) block changes."""
+    """Bytes and multiplications of every tile kind. Weights that the array holds are fetched when the (k, n)
+    block changes; those that only stream through it (os, is) are held nowhere and come anew for every tile."""
     t = tile_kinds(mapping)
     single_k = mapping.tile_k >= mapping.k
-    weights_new, weights_done = _reuse(t, mapping, "n", single_k)
+    always = np.ones(len(t.m), dtype=np.bool_)
+    fresh, spent = always, always
+    if dataflow != "os":
+        fresh, spent = _reuse(t, mapping, "n" if dataflow == "ws" else "m", single_k)
+    weights_new = fresh if dataflow == "ws" else always
     blocks = t.k * t.n * gemm.b_bits
     weight_bytes = np.where(weights_new, -(-blocks // 8), 0)
     rows = np.array([gemm.input_bytes(int(m), mapping.packed) for m in t.m], dtype=np.int64)
@@ -155,7 +160,6 @@ def tiles_of(gemm: Gemm, mapping: GemmMapping, dataflow: str) -> GemmTiles:
     load_bytes = np.where(loads, rows, 0) if gemm.a.place != "chip" else np.zeros_like(rows)
     stores = -(-t.m * t.n * gemm.output_bits // 8)
     store_bytes = np.where(t.last_k, stores, 0) if gemm.output.place == "memory" else np.zeros_like(stores)
-    fresh, spent = (weights_new, weights_done) if dataflow != "is" else _reuse(t, mapping, "m", single_k)
     return GemmTiles(t, weight_bytes, load_bytes, store_bytes, fresh, spent, t.m * t.n * t.k)
 
 

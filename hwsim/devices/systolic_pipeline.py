@@ -39,11 +39,13 @@ def make_pipeline(spec: SystolicSpec) -> Pipeline:
     into_chip = (("unified_buffer", "write"),) if chip else ()
     from_chip = (("unified_buffer", "read"),) if chip else ()
     host = spec.host_link is not None
+    # What is shifted in must have come before the shift, what streams through before computing.
+    held, streamed = ("load", "weights") if spec.array.dataflow == "is" else ("weights", "load")
     stages = [
         Stage("weights", memory, "bytes", charges=(*read, *fifo)),
         Stage("load", memory, "bytes", charges=(*read, *into_chip)),
-        Stage("shift", "array_loader", "cycles", after=("weights",)),
-        Stage("compute", "array", "cycles", after=("shift", "load")),
+        Stage("shift", "array_loader", "cycles", after=(held,)),
+        Stage("compute", "array", "cycles", after=("shift", streamed)),
         Stage("settle", "array_pipeline", "cycles", after=("compute",), in_order=False),
         Stage("drain", "activation_unit", "cycles", after=("settle",)),
     ]
@@ -80,7 +82,9 @@ def _pools(spec: SystolicSpec) -> tuple[SlotPool, ...]:
         SlotPool("stream", "load", "drain", 2),  # streaming buffers are sized for two row blocks
     ]
     if spec.weight_fifo.depth_tiles is not None:
-        found.append(SlotPool("fifo", "weights", "shift", spec.weight_fifo.depth_tiles))
+        # A tile of weights leaves the FIFO as it shifts in, or while it streams through.
+        leaves = "shift" if spec.array.dataflow == "ws" else "compute"
+        found.append(SlotPool("fifo", "weights", leaves, spec.weight_fifo.depth_tiles))
     if spec.accumulators.rows is not None:
         found.append(SlotPool("accumulators", "compute", "drain", spec.accumulators.banks))
     return tuple(found)

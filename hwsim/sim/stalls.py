@@ -88,6 +88,23 @@ def attribute_stalls(trace: Trace, focus: str, causes: Sequence[Cause]) -> Stall
     return StallTable(focus, merged, stall_ps @ member, active_ps)
 
 
+def completions(trace: Trace) -> Int64Array:
+    """(operators,) when each operator and all before it are complete; one without tiles (a view) is so with
+    its predecessor."""
+    from hwsim.kernels.stalls import last_ends
+
+    program = trace.program
+    last: Int64Array = np.zeros(len(program.first_tile) - 1, dtype=np.int64)
+    last_ends(
+        trace.start_ps,
+        np.array(program.durations_ps, dtype=np.int64, order="C"),
+        np.array(program.kind_of_tile, dtype=np.int32),
+        np.array(program.first_tile, dtype=np.int64),
+        last,
+    )
+    return last
+
+
 def _cause_columns(trace: Trace, causes: Sequence[Cause]) -> CauseColumns:
     from hwsim.kernels.stalls import ROWS, SLOT, STAGE, CauseColumns
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.resources import as_file, files
 from pathlib import Path
 
@@ -57,9 +57,11 @@ def validate(
     """
     tables = [read_rows(file)] if file is not None else list(_reference_tables())
     rows = [row for table in tables for row in table.rows]
-    unused = tuple(dict.fromkeys(name for table in tables for name in table.unused))
-    runner = _Runner(design)
+    if design is not None:
+        design = load_design(design)
+        rows = [_on(row, design.name) for row in rows]
     _check_sizes(rows)
+    runner = _Runner(design)
     outcomes = []
     for index, row in enumerate(rows):
         if progress is not None:
@@ -67,6 +69,7 @@ def validate(
         outcomes.append(runner.outcome(row))
     if progress is not None:
         progress(len(rows), len(rows))
+    unused = tuple(dict.fromkeys(name for table in tables for name in table.unused))
     return ValidationReport(tuple(outcomes), unused)
 
 
@@ -75,13 +78,11 @@ def _reference_tables() -> Iterator[MeasuredTable]:
         with as_file(files("hwsim.validate") / "sets" / name) as path:
             table = read_rows(path)
         # The name alone: where hwsim is installed is no part of a report.
-        rows = tuple(_renamed(row, name) for row in table.rows)
-        yield MeasuredTable(rows, table.columns, table.unused)
+        yield replace(table, rows=tuple(replace(row, file=name) for row in table.rows))
 
 
-def _renamed(row: MeasuredRow, file: str) -> MeasuredRow:
-    fields = {name: getattr(row, name) for name in row.__dataclass_fields__}
-    return MeasuredRow(**{**fields, "file": file})
+def _on(row: MeasuredRow, design: str) -> MeasuredRow:
+    return replace(row, design=design, cells={**row.cells, "design": design})
 
 
 def _check_sizes(rows: Sequence[MeasuredRow]) -> None:
@@ -110,7 +111,7 @@ class _Found:
 class _Runner:
     """Runs rows, each distinct program and each distinct design once."""
 
-    design: str | Path | Design | None
+    design: Design | None  # runs all rows; None: the one that each names
     found: dict[ProgramKey, _Found] = field(default_factory=dict)
     designs: dict[tuple[str, tuple[str, ...]], Design | str] = field(default_factory=dict)
 
@@ -148,13 +149,9 @@ class _Runner:
             try:
                 self.designs[key] = load_design(name if self.design is None else self.design, overrides)
             except HwsimError as error:
-                self.designs[key] = self._why_none(name, error)
+                unknown = str(error).startswith("there is no design")
+                self.designs[key] = f"design {name} is not known" if unknown else str(error)
         return self.designs[key]
-
-    def _why_none(self, name: str, error: HwsimError) -> str:
-        message = str(error)
-        unknown = self.design is None and message.startswith("there is no design")
-        return f"design {name} is not known" if unknown else message
 
 
 def peak_roofline_ps(result: Result, design: Design) -> int:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import ast
 import difflib
+import re
 from collections.abc import Mapping
 
 from hwsim.errors import SpecError
 from hwsim.tensor.tensor import MAX_ELEMENTS
 
 MAX_TEXT = 100
+_TOKENS = re.compile(r"(?:\s|//|[-+*()]|[A-Za-z_]\w*|\d+(?!\w))+", re.ASCII)
 
 
 def read_size(size: int | str, parameters: Mapping[str, int]) -> int:
@@ -22,7 +24,7 @@ def read_size(size: int | str, parameters: Mapping[str, int]) -> int:
     fault = SpecError(
         f"cannot read {size[:MAX_TEXT]!r} as a size: write whole numbers, names, + - * // and brackets"
     )
-    if len(size) > MAX_TEXT:
+    if len(size) > MAX_TEXT or not _TOKENS.fullmatch(size):
         raise fault
     try:
         tree = ast.parse(size.strip(), mode="eval").body

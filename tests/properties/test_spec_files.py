@@ -7,7 +7,7 @@ import string
 import tempfile
 from pathlib import Path
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
@@ -68,25 +68,21 @@ def dump(tree):
         return file.read()
 
 
-@settings(max_examples=200)
 @given(trees)
 def test_random_trees(tree):
     answers(dump(tree))
 
 
-@settings(max_examples=150)
 @given(st.binary(max_size=200))
 def test_random_bytes(content):
     answers(content)
 
 
-@settings(max_examples=300)
 @given(st.text(alphabet=string.printable + "\x85\u2028\ufeff", max_size=80))
 def test_random_text(text):
     answers(text)
 
 
-@settings(max_examples=150)
 @given(
     st.integers(0, len(TPU) - 1),
     st.integers(0, 12),
@@ -96,7 +92,6 @@ def test_a_real_file_with_one_fault(start, length, inserted):
     answers(TPU[:start] + inserted + TPU[start + length :])
 
 
-@settings(max_examples=150)
 @given(st.sampled_from([line for line in LINES if ":" in line and not line.startswith("#")]), scalars)
 def test_a_real_file_with_one_other_value(line, value):
     key = line.split(":")[0]
@@ -108,7 +103,6 @@ paths = st.lists(st.sampled_from([*KEYS, "devices", "systolic"]) | st.text(max_s
 )
 
 
-@settings(max_examples=200)
 @given(
     st.lists(
         st.tuples(paths, st.text(max_size=8) | scalars.map(str)).map("=".join) | st.text(max_size=9),
@@ -119,7 +113,6 @@ def test_random_overrides(overrides):
     answers(TPU, overrides)
 
 
-@settings(max_examples=100)
 @given(st.text(max_size=12))
 def test_random_names(name):
     try:
@@ -129,7 +122,6 @@ def test_random_names(name):
     assert name in names("designs") or Path(name).is_file()
 
 
-@settings(max_examples=100)
 @given(
     st.dictionaries(
         st.text("abc#: '", min_size=1, max_size=5), st.integers() | st.text("ab #:'\"\n", max_size=6)

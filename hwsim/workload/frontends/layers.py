@@ -9,9 +9,9 @@ from typing import Annotated, Literal
 from hwsim.schema import Count, Spec, by_kind, field
 
 Size = Annotated[int, "whole number"] | str  # or an expression of parameters, such as `2 * batch`
-Window = Count | tuple[Count, Count]
+Window = Count | tuple[Count, ...]
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")  # of a workload: result folders are called after it
-Padding = int | tuple[int, int] | tuple[int, int, int, int]
+Padding = int | tuple[int, ...]
 
 
 class Layer(Spec):
@@ -26,14 +26,30 @@ class Layer(Spec):
     )
 
 
-class Conv(Layer):
+class Windowed(Layer):
+    """A layer that slides a window over a feature map."""
+
+    kernel: Window = field("Height and width of the window; one number for a square.")
+    pad: Padding = field(
+        "Places around the map: all sides, [height, width] or [top, left, bottom, right].", default=0
+    )
+
+    def check(self) -> Iterator[tuple[str, str]]:
+        for name in ("kernel", "stride", "dilation"):
+            written = getattr(self, name, None)
+            if isinstance(written, tuple) and len(written) != 2:
+                yield name, f"must be one number or [height, width], not {len(written)} numbers"
+        if isinstance(self.pad, tuple) and len(self.pad) not in (2, 4):
+            yield (
+                "pad",
+XX
+            )
+
+
+class Conv(Windowed):
     kind: Literal["conv"]
     out_channels: Size = field("Channels of the result.")
-    kernel: Window = field("Height and width of the window; one number for a square.")
     stride: Window = field("Steps between windows; 1 visits every place.", default=1)
-    pad: Padding = field(
-        "Zeros around the input: all sides, [height, width] or [top, left, bottom, right].", default=0
-    )
     dilation: Window = field("Distance between the taps of a window; 1 is dense.", default=1)
     groups: Size = field("Groups of channels that do not mix; as many as channels is depthwise.", default=1)
     bias: bool = field(
@@ -59,13 +75,11 @@ class Matmul(Layer):
     )
 
 
-class Pool(Layer):
+class Pool(Windowed):
     kind: Literal["max_pool", "average_pool"]
-    kernel: Window = field("Height and width of the window; one number for a square.")
     stride: Window | None = field(
         "Steps between windows.", default=None, when_absent="the kernel: no overlap"
     )
-    pad: Padding = field("Places around the input: all sides, [height, width] or all four.", default=0)
     ceil_mode: bool = field("Whether a last window may hang over the end, as in Caffe.", default=False)
     count_include_pad: bool = field("Whether an average counts padding as zeros.", default=False)
 

@@ -32,7 +32,9 @@ class Lowering:
 
     def _computed(self, name: str) -> str:
         if name not in self.builder.tensors:
-            raise UnsupportedError(f"tensor {name!r} is read, which its node makes beside what hwsim computes of it")
+            raise UnsupportedError(
+                f"tensor {name!r} is read, which its node makes beside what hwsim computes of it"
+            )
         return name
 
     def constant(self, node: Node, index: int, what: str) -> Constant | None:

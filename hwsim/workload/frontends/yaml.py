@@ -331,16 +331,16 @@ _LOWER: dict[type[spec.Layer], Callable[[_Context, Any], object]] = {
 }
 
 
-def _pair(written: int | tuple[int, int]) -> Pair:
-    return (written, written) if isinstance(written, int) else written
+def _pair(written: int | tuple[int, ...]) -> Pair:
+    height, width = (written, written) if isinstance(written, int) else written
+    return height, width
 
 
 def _pads(written: int | tuple[int, ...]) -> shapes.Pads:
     if isinstance(written, int):
         return (written,) * 4
-    if len(written) == 2:
-        return (*written, *written)
-    return written  # type: ignore[return-value]
+    top, left, bottom, right = (*written, *written) if len(written) == 2 else written
+    return top, left, bottom, right
 
 
 # -- places ----------------------------------------------------------------------------------------------

@@ -73,8 +73,9 @@ def test_json_is_one_strict_object_and_all_of_standard_output(run_here) -> None:
 
 
 def test_the_default_folder_follows_the_inputs(run_here, tmp_path: Path) -> None:
-    folders = [run_here("-q", *options).stdout.strip() for options in ((), (), ("--set", "rows=128"))]
+    folders = [run_here("-q", *options).stdout.strip() for options in ((), (), ("--set", "array.rows=128"))]
     first, again, other = folders
+    assert all(folders)
     assert first == again != other
     assert Path(first).parent == tmp_path / "reports" / "runs"
     assert Path(first).name.startswith("lenet5-tpu_v1-")

@@ -199,7 +199,7 @@ def test_a_design_made_in_code():
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        ("clock: 1 GHz", "clock: 1 GHz\nclock: 2 GHz", "d.yaml:3:1: clock: the key is written twice, first in"),
+        ("clock: 1 GHz", "clock: 1 GHz\nclock: 2 GHz", "d.yaml:3:1: clock: the key is written twice"),
         ("clock: 1 GHz", "clok: 1 GHz", "d.yaml:2:1: clok: is not a field here; did you mean 'clock'?"),
         ("clock: 1 GHz", "", "d.yaml:1:1: clock: is missing; write for example `clock: 700 MHz`"),
         ("clock: 1 GHz", "clock: -1 GHz", "d.yaml:2:8: clock: must be above zero"),
@@ -218,8 +218,8 @@ def test_a_design_made_in_code():
         ("rows: 8", "rows: 8, dataflow: sw", "array.dataflow: 'sw' is not known here; known: ws, os, is"),
         ("rows: 8", "rows: 0", "array.rows: must be at least 1, not 0"),
         ("rows: 8", "rows: 1000000", "array.rows: must be at most 65536, not 1000000 (a larger"),
-        ("rows: 8, cols: 4", "rows: 8192, cols: 4096", "array.rows: 8,192 x 4,096 processing elements are too"),
-        ("rows: 8", "rows: 8, cycles_per_row: {int8: 1, int9: 2}", "cycles_per_row.int9: is not a number format"),
+        ("rows: 8, cols: 4", "rows: 8192, cols: 4096", "array.rows: 8,192 x 4,096 processing elements are"),
+        ("rows: 8", "rows: 8, cycles_per_row: {int8: 1, int9: 2}", "cycles_per_row.int9: is not a number"),
         ("rows: 8", "rows: 8, cycles_per_row: {int8: 1, int8xint8: 2}", "int8xint8: names one format twice"),
         ("rows: 8", "rows: 8, cycles_per_row: {int8: 0}", "array.cycles_per_row.int8: must be at least 1"),
         ("rows: 8", "rows: 8, cycles_per_row: {}", "cycles_per_row: names no number format"),
@@ -227,7 +227,7 @@ def test_a_design_made_in_code():
         ("lanes: 4", "lanes: '4'", "take the quotes away"),
         ("lanes: 4}", "lanes: 4}\naccumulators: {rows: 1}", "rows: 1 rows cannot be split into 2 banks"),
         ("lanes: 4}", "lanes: 4}\naccumulators: {width_bits: 12}", "must be whole bytes"),
-        ("lanes: 4}", "lanes: 4}\ncalibration: {}", "calibration: fits the host link, but the device has none"),
+        ("lanes: 4}", "lanes: 4}\ncalibration: {}", "calibration: fits the host link, but the device"),
         ("lanes: 4}", "lanes: 4}\ntechnology: {node: 28}", "technology.node: 28 has no unit"),
         ("lanes: 4}", "lanes: 4}\ndefault_device: gpu", "'gpu' is none of the devices (systolic)"),
         ("lanes: 4}", "lanes: 4}\ncalibration: {host_efficiency: 0}", "efficiency: must be above 0, not 0"),
