@@ -42,7 +42,6 @@ $(READY): pyproject.toml constraints.txt
 
 demo: $(READY)
 	$(BIN)/hwsim run resnet50 --design tpu_v1 --out $(DEMO)
-	@echo 'The result is in $(DEMO)'
 
 test: $(READY)
 	$(BIN)/python -m pytest -n 2

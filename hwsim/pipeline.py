@@ -22,6 +22,7 @@ from hwsim.sim import attribute_stalls, completions, simulate
 from hwsim.sim import Trace as Timeline
 from hwsim.version import __version__
 from hwsim.workload import Workload, load_workload
+from hwsim.workload.operators import Transfer
 
 Progress = Callable[[int, int], None]
 Overrides = Mapping[str, str] | Sequence[str]
@@ -175,6 +176,7 @@ def _result(
 def _timing_table(device: Device, prepared: Prepared, timeline: Timeline, trace: Trace) -> TimingTable:
     stalls = attribute_stalls(timeline, device.focus, device.causes)
     operators, resources = prepared.schedule.operators, device.pipeline.resources
+    problems = [op.problem for op in operators]
     return TimingTable(
         names=tuple(op.name for op in operators),
         kinds=tuple(op.kind for op in operators),
@@ -182,6 +184,7 @@ def _timing_table(device: Device, prepared: Prepared, timeline: Timeline, trace:
         macs=np.array([op.macs for op in operators], dtype=np.int64),
         tiles=np.diff(trace.first_tile),
         completion_ps=completions(timeline),
+        overlapped=np.array([isinstance(p, Transfer) and p.direction == "background" for p in problems]),
         stages=trace.stages,
         stage_resources=trace.stage_resources,
         busy_ps=np.array([plan.busy_ps for plan in prepared.plans], dtype=np.int64),

@@ -31,8 +31,8 @@ def build(
     kind_of_tile: Sequence[int] | None = None,
     first_tile: Sequence[int] | None = None,
 ) -> Program:
-    """A program from rows by stage, pool and wait. Rows are by tile, or by kind where `kind_of_tile` is given;
-    pools not named are taken and freed by all. Waits are (waiting tile, tile waited for)."""
+    """A program from rows by stage, pool and wait. Rows are by tile, or by kind where `kind_of_tile` is
+    given; pools not named are taken and freed by all. Waits are (waiting tile, tile waited for)."""
     table = np.array([durations_ps[s.name] for s in pipeline.stages], dtype=np.int64)
     kinds = table.shape[1]
     of_tile = np.arange(kinds) if kind_of_tile is None else np.array(kind_of_tile)

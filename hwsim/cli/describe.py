@@ -17,7 +17,8 @@ from rich.table import Table
 from rich.text import Text
 
 from hwsim.cli.list import about
-from hwsim.cli.output import console, emit, printable, shortened
+from hwsim.cli.output import printable, shortened
+from hwsim.cli.screen import Screen, emit
 from hwsim.errors import SpecError
 from hwsim.library import find, is_path, names
 from hwsim.units import format_bytes
@@ -46,7 +47,7 @@ def command(name: str, batch: int | None, param: tuple[str, ...], settings: tupl
     from hwsim.cli.run import read_parameters
 
     parameters = read_parameters(param, batch=batch)
-    screen = console()
+    screen = Screen()
     if name == TECHNOLOGY:
         _refuse(parameters or settings, "technology tables take no options")
         parts = describe_technology()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from hwsim.cli.output import console, emit, printable
+from hwsim.cli.output import printable
 from hwsim.errors import HwsimError
 from hwsim.library import find, names
 
@@ -23,6 +23,8 @@ def command(shelf: str | None) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from hwsim.cli.screen import Screen, emit
+
     parts: list[RenderableType] = []
     for name in (shelf,) if shelf else SHELVES:
         table = Table.grid(padding=(0, 2))
@@ -31,7 +33,7 @@ def command(shelf: str | None) -> None:
         for found in names(name):
             table.add_row(printable(found), printable(sentence(name, found)))
         parts += [Text(name.capitalize(), style="bold underline"), Padding(table, (0, 0, 0, 2)), ""]
-    emit(console(), [*parts, Text(ELSEWHERE, style="dim")])
+    emit(Screen(), [*parts, Text(ELSEWHERE, style="dim")])
 
 
 def sentence(shelf: str, name: str) -> str:

@@ -10,12 +10,13 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib import import_module
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
-from hwsim.cli.output import printable
+from hwsim.cli.output import printable, write
 from hwsim.errors import CheckError, DeadlockError, HwsimError, OutputError
 from hwsim.version import __version__
 
@@ -126,7 +127,6 @@ def _status(go: Callable[[], Any]) -> int:
     _never_fail_to_encode()
     try:
         status = go()
-        sys.stdout.flush()
     except click.UsageError as error:
         context = error.ctx
         help_line = f"\n(see `{context.command_path} --help`)" if context else ""
@@ -138,20 +138,23 @@ def _status(go: Callable[[], Any]) -> int:
     except MemoryError:
         return _tell("out of memory: use a smaller batch or workload, or a larger array", EXIT_FAILED)
     except HwsimError as error:
+        if isinstance(error, OutputError):
+            _drop_output(sys.stdout)  # what a full disk did not take would fail again at exit
         return _tell(str(error), EXIT_FAILED if isinstance(error, _FAILED) else EXIT_BAD_INPUT)
     except (_ReaderGoneError, BrokenPipeError):
-        _drop_output()
+        _drop_output(sys.stdout, sys.stderr)
         return EXIT_PIPE
+    except OSError as error:  # of click's own output; those of commands come as one of the above
+        _drop_output(sys.stdout)
+        return _tell(f"cannot write the output: {error.strerror or error}", EXIT_FAILED)
     return status if isinstance(status, int) else 0
 
 
 def _tell(message: str, status: int, sort: str = "error: ", trace: str = "") -> int:
     try:
-        sys.stdout.flush()
-        text = printable(f"{trace}hwsim: {sort}{message}", keep="\n")
-        click.echo(text, err=True)
-    except BrokenPipeError:
-        _drop_output()
+        click.echo(printable(f"{trace}hwsim: {sort}{message}", keep="\n"), err=True)
+    except OSError:  # nobody to tell
+        _drop_output(sys.stderr)
     return status
 
 
@@ -163,14 +166,12 @@ def _never_fail_to_encode() -> None:
             reconfigure(errors="backslashreplace")
 
 
-def _drop_output() -> None:
-    """Send what is still buffered nowhere, so that the interpreter's last flush finds no closed pipe."""
-    try:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        for stream in (sys.stdout, sys.stderr):
-            os.dup2(nowhere, stream.fileno())
-    except (OSError, ValueError):  # a stream without a file, as in tests
-        return
+def _drop_output(*streams: TextIO | None) -> None:
+    """Send what is still buffered nowhere, so that the interpreter's last flush does not fail once more."""
+    for stream in streams:
+        with suppress(OSError, ValueError):  # a stream without a file, as in tests
+            if stream is not None:
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 @click.group(
@@ -185,4 +186,4 @@ def _drop_output() -> None:
 @click.pass_context
 def main(ctx: click.Context, /, **_: bool) -> None:  # --traceback is read in Commands.invoke
     if ctx.invoked_subcommand is None:
-        click.echo(ctx.get_help())
+        write(ctx.get_help())

@@ -1,19 +1,15 @@
-"""What may reach a terminal: text from files made safe, and consoles that suit where output goes."""
+"""What may reach a terminal: text from files made safe, and one way to write it."""
 
 from __future__ import annotations
 
-import os
-import sys
 import unicodedata
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO
 
 import click
 
-if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
-
-PIPED_WIDTH = 100  # columns where output is no terminal and COLUMNS says nothing
+from hwsim.errors import OutputError
 
 # Control characters, format characters (they can reorder or hide text), surrogates, unassigned and private.
 _UNPRINTABLE = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
@@ -39,24 +35,19 @@ def shortened(text: str, width: int) -> str:
     return f"{text[:head]}..{text[len(text) - (width - 2 - head) :]}"
 
 
-def console(stderr: bool = False) -> Console:
-    """A console without markup, emoji or guessed highlights: what it is given is printed as it stands."""
-    from rich.console import Console
-
-    stream = sys.stderr if stderr else sys.stdout
-    made = Console(file=stream, markup=False, highlight=False, emoji=False, soft_wrap=False)
-    if not made.is_terminal and "COLUMNS" not in os.environ:
-        made.width = PIPED_WIDTH
-    return made
+def write(text: str, stream: IO[str] | None = None) -> None:
+    """One text and a line end on standard output, or on `stream`. Raises OutputError when it takes no more,
+    and BrokenPipeError when nobody reads it."""
+    with output_errors():
+        click.echo(text, file=stream, color=True)
 
 
-def emit(screen: Console, parts: Iterable[RenderableType]) -> None:
-    """Print one after the other. Lines in a file or pipe end where their text ends, without padding."""
-    if screen.is_terminal:
-        for part in parts:
-            screen.print(part)
-        return
-    with screen.capture() as captured:
-        for part in parts:
-            screen.print(part)
-    click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()), color=True)
+@contextmanager
+def output_errors() -> Iterator[None]:
+    """Turn what a stream raises into OutputError; a reader who left stays a BrokenPipeError."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(f"cannot write the output: {error.strerror or error}") from None

@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hwsim.cli.output import console
-
 if TYPE_CHECKING:
-    from rich.console import Console
+    from hwsim.cli.screen import Screen
 
 QUIET_S = 2.0  # work shorter than this shows nothing
 LINE_EVERY_S = 10.0  # between plain lines
@@ -67,8 +65,10 @@ class Progress:
     def _draw(self) -> None:
         if self._end.wait(QUIET_S):
             return
+        from hwsim.cli.screen import Screen
+
         try:
-            screen = console(stderr=True)
+            screen = Screen(stderr=True)
             if screen.is_terminal and not screen.is_dumb_terminal:
                 self._live(screen)
             else:
@@ -82,7 +82,7 @@ class Progress:
             if self._end.wait(LINE_EVERY_S):
                 return
 
-    def _live(self, screen: Console) -> None:
+    def _live(self, screen: Screen) -> None:
         from rich.live import Live
         from rich.progress_bar import ProgressBar
         from rich.table import Table

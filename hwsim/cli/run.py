@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hwsim.cli.output import console, emit, printable
+from hwsim.cli.output import printable, write
 from hwsim.cli.progress import Progress
 from hwsim.errors import SpecError
 
@@ -109,11 +109,12 @@ def show(result: Result, *, as_json: bool, quiet: bool) -> None:
     if as_json:
         from hwsim.result.folder import strict
 
-        click.echo(json.dumps(strict(result.summary()), allow_nan=False))
+        write(json.dumps(strict(result.summary()), allow_nan=False))
     elif quiet:
-        click.echo(printable(str(result.folder)))
+        write(printable(str(result.folder)))
     else:
+        from hwsim.cli.screen import Screen, emit
         from hwsim.cli.summary import summary
 
-        screen = console()
+        screen = Screen()
         emit(screen, summary(result, screen.width))

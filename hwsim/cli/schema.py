@@ -6,6 +6,8 @@ import json
 
 import click
 
+from hwsim.cli.output import write
+
 
 @click.command(name="schema", short_help="Print the JSON Schema of a file.")
 @click.argument("kind", type=click.Choice(["design", "workload"]))
@@ -24,4 +26,4 @@ def command(kind: str) -> None:
         from hwsim.workload.frontends.layers import WorkloadSpec
 
         schema = json_schema(WorkloadSpec)
-    click.echo(json.dumps(schema, indent=2, allow_nan=False))
+    write(json.dumps(schema, indent=2, allow_nan=False))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hwsim.cli.output import console, emit, printable
+from hwsim.cli.output import printable, write
 from hwsim.cli.progress import Progress
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def command(file: str | None, design: str | None, as_json: bool, out: str | None
     Columns: design, op, dtype, metric (latency_us or compute_cycles), value, the sizes of the operator, and
     optionally overrides ("array.rows=16 dataflow=os"), source and licence.
     """
+    from hwsim.cli.screen import Screen, emit
     from hwsim.validate import validate
 
     with Progress("rows") as progress:
@@ -47,12 +48,12 @@ def command(file: str | None, design: str | None, as_json: bool, out: str | None
     if as_json:
         from hwsim.result.folder import strict
 
-        click.echo(json.dumps(strict(report.as_json()), indent=2, allow_nan=False))
-        emit(console(stderr=True), _not_run(report))
+        write(json.dumps(strict(report.as_json()), indent=2, allow_nan=False))
+        emit(Screen(stderr=True), _not_run(report))
     else:
-        emit(console(), [*_tables(report), *_not_run(report)])
+        emit(Screen(), [*_tables(report), *_not_run(report)])
         if out is not None:
-            click.echo(f"Table of all rows in {printable(out)}")
+            write(f"Table of all rows in {printable(out)}")
 
 
 def _tables(report: ValidationReport) -> Iterator[RenderableType]:

@@ -115,12 +115,13 @@ class SystolicDevice:
         pair = format_pair(gemm.a.dtype, gemm.b.dtype)
         cycles, settle = self._array_cycles(tiles, spec.array.cycles_per_row[pair])
         weights = tiles.weight_bytes if gemm.b.place != "chip" else np.zeros_like(tiles.weight_bytes)
+        # Biases and other constants of fused steps come along with the first block of weights.
         first = t.first_m & t.first_n & t.first_k
+        weights = weights + np.where(first, -(-extra_bytes // mapping.batch), 0)
         results = t.m * t.n
-        loads = tiles.load_bytes + np.where(first, -(-extra_bytes // mapping.batch), 0)
         demands = {
             "weights": weights,
-            "load": loads,
+            "load": tiles.load_bytes,
             "shift": np.where(tiles.fresh, self._shift_cycles, 0),
             "compute": cycles,
             "settle": np.where(t.last_k, settle, 0),
@@ -355,7 +356,7 @@ class SystolicDevice:
         if spec.weight_fifo.depth_tiles is not None:
             parts.append(Component("weight_fifo", "sram", spec.weight_fifo.depth_tiles, pes * bits // 8, 64))
         if spec.weight_memory.technology != "none":
-            parts.append(Component("weight_memory", "dram", technology=spec.weight_memory.technology))
+            parts.append(Component("weight_memory", "dram", spec.weight_memory.channels, technology=spec.weight_memory.technology))
         if spec.host_link is not None:
             parts.append(Component("host_link", "link", technology="pcie3"))
         return tuple(parts)

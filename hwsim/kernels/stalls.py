@@ -104,14 +104,18 @@ def share_out(
 
 
 @compiled_in_place
-def last_ends(starts: Ints, durations: Ints, kind_of_tile: NDArray[np.int32], first_tile: Ints, last: Ints) -> int:
-    """Fill `last` (operators,) with the last end of any stage of each operator's tiles, or with that of the
-    operators before where that is later; returns the last of all."""
-    now = 0
+def last_ends(
+    starts: Ints, durations: Ints, kind_of_tile: NDArray[np.int32], first_tile: Ints, last: Ints
+) -> int:
+    """Fill `last` (operators,), zero before, with the last end of any stage of each operator's tiles;
+    returns the last of all."""
+    latest = 0
     for operator in range(last.size):
+        now = 0
         for tile in range(first_tile[operator], first_tile[operator + 1]):
             kind = kind_of_tile[tile]
             for stage in range(durations.shape[0]):
                 now = max(now, starts[stage, tile] + durations[stage, kind])
         last[operator] = now
-    return now
+        latest = max(latest, now)
+    return latest

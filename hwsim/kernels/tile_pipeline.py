@@ -281,8 +281,10 @@ class Sweep(NamedTuple):
     """What `sweep` keeps from tile to tile."""
 
     start: Ints  # (S, n)
-    asked: Ints  # (S,) when the last tile was issued (out of order: asked for the server)
-    idle: Ints  # (S,) when the stage's server is idle
+    issued: Ints  # (S,) when the last tile was issued
+    asked: Ints  # (R,) when a server was last asked for
+    asked_by: Ints  # (R,) by whom: stage * n + tile
+    idle: Ints  # (R,) when the server is idle
     wait_row: Ints  # (W,) first row not yet passed
     taken: Ints  # (P,) slots taken so far
     freed: Ints  # (P,) slots given back so far
@@ -340,30 +342,37 @@ def _give_back(c: Columns, s: Sweep, stage: int, kind: int, end: int) -> bool:
 
 @compiled_in_place
 def sweep(c: Columns, order: Ints, s: Sweep) -> int:
-    """Fill `s.start`, all NEVER before, tile by tile; returns the end of the last service, or -1 where the
-    start of a tile hangs on a later tile (`start` is then unfinished).
+    """Fill `s.start`, all NEVER before, tile by tile; returns the end of the last service, or -1 where that
+    cannot be done: a start hangs on a later tile, or requests do not come in the order in which they are
+    granted (`start` is then unfinished).
 
-    `order` holds the stages with none before what it is after. Right only where every limited resource is
-    one server used by one stage, and where what frees a slot comes after what takes it.
+    `order` holds the stages with none before what it is after. Right only where every limited resource has
+    one server, and where what frees a slot comes after what takes it.
     """
     makespan = 0
-    for tile in range(c.kind_of_tile.size):
+    tiles = c.kind_of_tile.size
+    for tile in range(tiles):
         kind = c.kind_of_tile[tile]
         for stage in order:
             duration = c.durations[kind, stage]
-            limited = duration > 0 and c.manner[stage] != UNLIMITED
             begin = _stages_end(c, s.start, stage, tile)
             if c.in_order[stage]:
                 begin = max(
-                    begin, s.asked[stage], _awaited_end(c, s, stage, tile), _slots_free(c, s, stage, kind)
+                    begin, s.issued[stage], _awaited_end(c, s, stage, tile), _slots_free(c, s, stage, kind)
                 )
-            if begin >= NEVER or (limited and begin < s.asked[stage]):
+                s.issued[stage] = begin
+            if begin >= NEVER:
                 return -1
-            if limited or c.in_order[stage]:
-                s.asked[stage] = begin
-            if limited:
-                begin = max(begin, s.idle[stage])
-                s.idle[stage] = begin + duration
+            if duration > 0 and c.manner[stage] != UNLIMITED:
+                resource = c.resource[stage]
+                by = stage * tiles + tile
+                # First come, first served is the order of the sweep only while requests come in it.
+                if begin < s.asked[resource] or (begin == s.asked[resource] and by < s.asked_by[resource]):
+                    return -1
+                s.asked[resource] = begin
+                s.asked_by[resource] = by
+                begin = max(begin, s.idle[resource])
+                s.idle[resource] = begin + duration
             s.start[stage, tile] = begin
             makespan = max(makespan, begin + duration)
             if not _give_back(c, s, stage, kind, begin + duration):

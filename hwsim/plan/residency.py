@@ -87,10 +87,10 @@ def schedule(
     """
     root = _roots(workload)
     order = [Operator(f"input:{name}", Transfer("in", 0), (), name) for name in workload.inputs]
-    order += workload.operators
-    order += [Operator(f"output:{name}", Transfer("out", 0), (name,), "") for name in workload.outputs]
     if background_share > 0:
         order.append(Operator("background", Transfer("background", 0), (), ""))
+    order += workload.operators
+    order += [Operator(f"output:{name}", Transfer("out", 0), (name,), "") for name in workload.outputs]
     lives = _lives(workload, order, root)
     spilled = _choose_spilled(lives, len(order), chip_bytes)
     places = {life.tensor: "memory" if life.tensor in spilled else "chip" for life in lives}

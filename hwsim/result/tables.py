@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Int64Array = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
 FloatArray = NDArray[np.float64]
 Columns = dict[str, Sequence[str] | Sequence[float] | Int64Array | FloatArray]
 
@@ -31,7 +32,8 @@ class TimingTable:
     layers: tuple[str, ...]
     macs: Int64Array  # (O,) of the problem
     tiles: Int64Array  # (O,)
-    completion_ps: Int64Array  # (O,)
+    completion_ps: Int64Array  # (O,) when the last stage of the operator's tiles ends (0: it has none)
+    overlapped: BoolArray  # (O,) traffic of neighbouring batches, which this batch does not wait for
     stages: tuple[str, ...]
     stage_resources: tuple[str, ...]
     busy_ps: Int64Array  # (O, S)
@@ -49,9 +51,11 @@ class TimingTable:
 
     @cached_property
     def elapsed_ps(self) -> Int64Array:
-        """(O,) contiguous shares of the makespan, by completion."""
-        ends = np.maximum.accumulate(self.completion_ps) if len(self.names) else self.completion_ps
-        return np.diff(ends, prepend=0)
+        """(O,) contiguous shares of the makespan, by completion. Overlapped operators have none, unless
+        they end last."""
+        hidden = self.overlapped & (self.completion_ps < self.makespan_ps)
+        ends = np.where(hidden, 0, self.completion_ps)
+        return np.diff(np.maximum.accumulate(ends) if len(ends) else ends, prepend=0)
 
     @cached_property
     def resource_busy_ps(self) -> Int64Array:

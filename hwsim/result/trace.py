@@ -38,4 +38,5 @@ class Trace:
 
     def ends(self, stage: int) -> Int64Array:
         """(n,) ends of one stage, without making the whole table."""
-        return self.start_ps[stage] + self.durations_ps[stage][self.kind_of_tile]
+        found: Int64Array = self.start_ps[stage] + self.durations_ps[stage][self.kind_of_tile]
+        return found

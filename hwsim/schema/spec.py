@@ -313,7 +313,7 @@ def _check_bounds(exact: Fraction, value: Any, said: Declared) -> None:
 
 def _without_echoes(cls: type[Spec], error: ValidationError) -> list[dict[str, Any]]:
     """Pydantic's faults, less the missing keys that a misspelt one stands for: one slip, one message."""
-    found = [dict(entry) for entry in error.errors(include_url=False)]
+    found: list[dict[str, Any]] = [{**entry} for entry in error.errors(include_url=False)]
     slips = [str(entry["loc"][-1]) for entry in found if entry["type"] == "extra_forbidden"]
     meant = {name for slip in slips for name in near(slip, file_keys(cls))[:1]}
     return [e for e in found if not (e["type"] == "missing" and len(e["loc"]) == 1 and e["loc"][0] in meant)]

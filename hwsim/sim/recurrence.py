@@ -39,8 +39,10 @@ def run_sweep(program: Program, columns: Columns) -> tuple[Int64Array, int] | No
         return None
     state = Sweep(
         start=_unserved(program),
-        asked=_zeros(len(order)),
-        idle=_zeros(len(order)),
+        issued=_zeros(len(order)),
+        asked=_zeros(len(columns.servers)),
+        asked_by=_zeros(len(columns.servers)),
+        idle=_zeros(len(columns.servers)),
         wait_row=columns.wait_first[:-1].copy(),
         taken=_zeros(len(columns.slots)),
         freed=_zeros(len(columns.slots)),
@@ -112,7 +114,7 @@ def _manners(program: Program) -> Int64Array:
 def _sweep_order(program: Program, columns: Columns) -> Int64Array | None:
     """Stages so that none comes before what it is after, if `sweep` serves this program."""
     limited = columns.resource[columns.manner != UNLIMITED]
-    if len(set(limited.tolist())) < len(limited) or (columns.servers[limited] > 1).any():
+    if (columns.servers[limited] > 1).any():
         return None
     pipeline = program.pipeline
     beyond: dict[str, set[str]] = {}  # stage -> itself and all stages it comes after

@@ -24,10 +24,10 @@ TAIL = "tail"
 class StallTable:
     """Where the time of one in-order stage went, by operator. Arrays are read-only.
 
-    `stall_ps` has a column for each of `causes`: those asked for, then "other" (held back by none of them,
-    such as a shared resource) and "tail" (after the stage's last tile, in the row of the last operator that
-    has tiles). `active_ps` is the time with at least one tile in service: the busy time of a resource with
-    one server. active_ps.sum() + stall_ps.sum() is the makespan, exactly.
+    `stall_ps` has a column for each of `causes`: the names asked for, then "other" (held back by none of
+    them, such as a shared resource) and "tail" (after the stage's last tile, in the row of the last operator
+    that has tiles). `active_ps` is the time with at least one tile in service: the busy time of a resource
+    with one server. active_ps.sum() + stall_ps.sum() is the makespan, exactly.
     """
 
     focus: str
@@ -55,7 +55,8 @@ def attribute_stalls(trace: Trace, focus: str, causes: Sequence[Cause]) -> Stall
     tile takes was free: take number k (from 0) needs the free number k - slots in order of time. A tile
     that does not wait or take has met the condition from the start.
 
-    Causes of one name share a column. Raises SpecError for an unknown or out-of-order focus and for causes that name nothing in the pipeline.
+    Causes of one name share a column. Raises SpecError for an unknown or out-of-order focus, for causes that
+    name nothing in the pipeline, and for the reserved names "other" and "tail".
     """
     from hwsim.kernels.stalls import share_out  # numba takes 0.3 s to load
 
@@ -84,13 +85,14 @@ def attribute_stalls(trace: Trace, focus: str, causes: Sequence[Cause]) -> Stall
         last = int(np.flatnonzero(np.diff(program.first_tile))[-1])
         stall_ps[last, -1] = trace.makespan_ps - done_ps
     merged = (*dict.fromkeys(names), OTHER, TAIL)
-    member = np.array([[name == column for column in merged] for name in (*names, OTHER, TAIL)], dtype=np.int64)
+    member = np.array(
+        [[name == column for column in merged] for name in (*names, OTHER, TAIL)], dtype=np.int64
+    )
     return StallTable(focus, merged, stall_ps @ member, active_ps)
 
 
 def completions(trace: Trace) -> Int64Array:
-    """(operators,) when each operator and all before it are complete; one without tiles (a view) is so with
-    its predecessor."""
+    """(operators,) when the last stage of each operator's tiles ends; 0 for one without tiles (a view)."""
     from hwsim.kernels.stalls import last_ends
 
     program = trace.program

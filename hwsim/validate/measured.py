@@ -14,8 +14,9 @@ from hwsim.pipeline import run
 from hwsim.result import Result
 from hwsim.units import PS_PER_S
 from hwsim.validate.constructors import make_workload, operator_sizes, refusal
-from hwsim.validate.rows import MeasuredRow, MeasuredTable, read_rows
+from hwsim.validate.rows import MeasuredRow, MeasuredTable, read_rows, refuse
 from hwsim.validate.score import Outcome, ValidationReport
+from hwsim.workload import Workload
 
 REFERENCE_SETS = ("scalesim_cycles.csv",)  # shipped files in the row format, in sets/
 
@@ -94,8 +95,7 @@ def _check_sizes(rows: Sequence[MeasuredRow]) -> None:
                 operator_sizes(row)
         except SpecError as error:
             problems += error.problems
-    if problems:
-        raise SpecError(problems[:20])
+    refuse(problems)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +134,12 @@ class _Runner:
         if isinstance(machine, str):
             return _Found({}, {}, machine)
         try:
-            result = run(make_workload(op, sizes), machine, dtype=dtype)
+            graph = make_workload(op, sizes).astype(dtype)
+            if reason := _unsupported(graph, machine):
+                return _Found({}, {}, reason)
+            result = run(graph, machine, dtype=dtype)
         except (SpecError, UnsupportedError, CapacityError) as error:
-            return _Found({}, {}, str(error))
+            return _Found({}, {}, _reason(error))
         floor_ps = peak_roofline_ps(result, machine)
         figures = {metric: predict(result) for metric, (predict, _) in METRICS.items()}
         rooflines = {metric: convert(floor_ps, result.clock_hz) for metric, (_, convert) in METRICS.items()}
@@ -150,16 +153,29 @@ class _Runner:
                 self.designs[key] = load_design(name if self.design is None else self.design, overrides)
             except HwsimError as error:
                 unknown = str(error).startswith("there is no design")
-                self.designs[key] = f"design {name} is not known" if unknown else str(error)
+                self.designs[key] = f"design {name} is not known" if unknown else _reason(error)
         return self.designs[key]
 
 
+def _unsupported(graph: Workload, machine: Design) -> str:
+    """Why the design cannot run the workload, without the workload's name: the same for all sizes."""
+    device = make_device(machine.device_spec)
+    for op in graph.operators:
+        if reason := device.supports(op, [graph.tensors[name].dtype for name in op.inputs]):
+            return f"{op.kind} on {machine.name}: {reason}"
+    return ""
+
+
+def _reason(error: HwsimError) -> str:
+    return "; ".join(str(error).splitlines())
+
+
 def peak_roofline_ps(result: Result, design: Design) -> int:
-    """The peak roofline of a result: the larger of its useful MACs at the array's peak rate for the number
-    format, and the compulsory bytes of each memory or link at its bandwidth (Williams et al., "Roofline",
-    CACM 52, 2009)."""
+    """The peak roofline of a result: the larger of its useful MACs at the machine's peak rate for the number
+    format, and its compulsory bytes at the bandwidth of its memory (Williams et al., "Roofline", CACM 52,
+    2009). Links to a host are no part of it."""
     timing = result.timing
-    stages = make_device(design.device_spec).pipeline.stages
-    counted = {s.resource for s in stages if s.unit == "bytes" or s.name == result.focus}
+    memories = {part.name for part in make_device(design.device_spec).components() if part.kind == "dram"}
+    peak = timing.stage_resources[timing.stages.index(result.focus)]
     totals = zip(timing.resources, timing.bound_ps.sum(axis=0).tolist(), strict=True)
-    return max((int(total) for name, total in totals if name in counted), default=0)
+    return max((int(total) for name, total in totals if name in memories or name == peak), default=0)

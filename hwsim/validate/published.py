@@ -24,8 +24,8 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A published figure and the simulated one, in `published.unit`. `allowed` is the gap within which the two
-    must lie, None where none is demanded; `remark` says what stands between them."""
+    """A published figure and the simulated one, in `published.unit`. `allowed` is the gap within which
+    the two must lie, None where none is demanded; `remark` says what stands between them."""
 
     published: Published
     simulated: float
@@ -47,8 +47,11 @@ class Comparison:
 def tpu_v1_published() -> dict[tuple[str, str], Published]:
     """(subject, figure) -> the figure, from the shipped table."""
     text = (files("hwsim.validate") / "sets" / "tpu_v1_published.csv").read_text(encoding="utf-8")
-    found = {}
-    for row in csv.DictReader(text.splitlines()):
-        figure = Published(**{**row, "value": float(row["value"])})
-        found[figure.subject, figure.figure] = figure
-    return found
+    rows = csv.DictReader(text.splitlines())
+    figures = (
+        Published(
+            r["table"], r["subject"], r["figure"], float(r["value"]), r["unit"], r["source"], r["confidence"]
+        )
+        for r in rows
+    )
+    return {(found.subject, found.figure): found for found in figures}

@@ -1,224 +1,26 @@
-"""The validation report: everything that hwsim is checked against from the outside, as Markdown and CSV files.
+"""The validation report: what hwsim is checked against from the outside, as Markdown and CSV files.
 
-`write_reports` writes the whole folder anew. Same code, same bytes: no date, host or measured speed is in it.
+`write_reports` writes the whole folder anew: prose from pages/, numbers from runs. Same code, same bytes: no
+date, no host and no measured speed is in it.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.resources import files
 from pathlib import Path
 
-from hwsim.validate.fit_host import HostFit, describe_fit, fit_host
+from hwsim.validate.fit_host import HostFit, fit_host
 from hwsim.validate.measured import Progress, validate
 from hwsim.validate.published import Comparison, tpu_v1_published
-from hwsim.validate.score import Outcome, Summary, ValidationReport, write_text
-from hwsim.validate.tpu_paper import MATRIX, TpuPaper, compare_tpu
+from hwsim.validate.score import Outcome, ValidationReport, write_text
+from hwsim.validate.tpu_paper import MATRIX, WHOLE_FIGURE, TpuPaper, compare_tpu
 
 Cells = Sequence[object]
 
-AGAIN = "Written by `make validation` (`python -m hwsim.validate reports/validation`); do not edit."
-
-
-def write_reports(folder: str | Path, progress: Progress | None = None) -> tuple[Path, ...]:
-    """Run every reference set and write its report. Returns the files. Raises OutputError."""
-    cycles, paper, fit = validate(progress=progress), compare_tpu(), fit_host()
-    texts = {
-        "README.md": _overview(cycles, paper, fit),
-        "summary.csv": _csv(SUMMARY_COLUMNS, map(_summary_cells, cycles.summaries)),
-        "scalesim.md": _cycles_page(cycles),
-        "scalesim.csv": _csv(ARRAY_COLUMNS, _array_rows(cycles)),
-        "tpu_v1.md": _paper_page(paper),
-        "tpu_v1.csv": _csv(COMPARISON_COLUMNS, _comparison_rows(paper)),
-        "host_link.md": _fit_page(fit),
-    }
-    return tuple(write_text(Path(folder) / name, text) for name, text in texts.items())
-
-
-# -- pages ---------------------------------------------------------------------------------------------
-
-
-def _overview(cycles: ValidationReport, paper: TpuPaper, fit: HostFit) -> str:
-    worst = max(paper.normalised, key=lambda c: abs(c.gap))
-    tile = paper.weight_tile[0]
-    floor_plan = max(paper.floor_plan, key=lambda c: abs(c.gap))
-    cnn0 = _find(paper.counters, "CNN0", "active")
-    rows = [
-        (
-            "Cycles of SCALE-Sim 3.0.0",
-            f"{cycles.exact:,} of {len(cycles.outcomes):,} rows exact",
-            "scalesim.md",
-        ),
-        (
-            "TPU v1, MLP0: active, weight stall, weight shift over their sum",
-            f"largest gap {worst.gap:+.2f} points ({worst.allowed} allowed)",
-            "tpu_v1.md",
-        ),
-        (
-            "TPU v1, a weight tile's arrival",
-            f"{tile.simulated:,.1f} cycles ({tile.published.value:,.0f})",
-            "tpu_v1.md",
-        ),
-        (
-            "TPU v1, floor plan",
-            f"largest gap {floor_plan.gap:+.1f} points ({floor_plan.allowed:.0f} allowed)",
-            "tpu_v1.md",
-        ),
-        (
-            "TPU v1, CNN0: array active",
-            f"{cnn0.simulated:.1f} % ({cnn0.published.value} published), gap {cnn0.gap:+.1f} points",
-            "tpu_v1.md",
-        ),
-        (
-            "TPU v1, host link, fitted on MLP0 alone",
-            f"efficiency {fit.host_efficiency:.3f}, overlap {fit.host_overlap:.3f}",
-            "host_link.md",
-        ),
-    ]
-    table = _markdown(("checked", "result", "page"), [(a, b, f"[{page}]({page})") for a, b, page in rows])
-    return f"# What hwsim is validated against\n\n{AGAIN}\n\n{table}"
-
-
-def _cycles_page(report: ValidationReport) -> str:
-    table = _markdown(SUMMARY_COLUMNS, [_rounded(_summary_cells(s)) for s in report.summaries])
-    arrays = _markdown(ARRAY_COLUMNS, map(_rounded, _array_rows(report)))
-    reasons = [f"- {count:,} rows not run: {reason}" for reason, count in report.reasons.items()]
-    return "\n".join(
-        (
-            "# Cycles of SCALE-Sim",
-            "",
-            AGAIN,
-            "",
-            "Each row is a matrix product on `systolic_plain`, whose memories are unlimited and whose folds do not",
-            "overlap. The measured value is the compute cycles that SCALE-Sim 3.0.0 reports, the prediction the",
-            "cycles that hwsim's simulated schedule spans. The roofline is useful multiplications at the array's",
-            "peak rate: what it misses are fill, drain and partly filled tiles.",
-            "",
-            f"{report.exact:,} of {len(report.outcomes):,} rows are exact.",
-            *reasons,
-            "",
-            table,
-            "By array and dataflow:",
-            "",
-            arrays,
-        )
-    )
-
-
-def _paper_page(paper: TpuPaper) -> str:
-    parts = [
-        "# TPU v1 and its paper",
-        AGAIN,
-        "`tpu_mlp0` and `tpu_cnn0` on `tpu_v1`. The paper gives neither application's layer shapes: hwsim's have\n"
-        "the published number of layers, weights and batch, so a gap is that of machine and shapes together.\n"
-        "Calibration: the host link alone, fitted on MLP0 ([host_link.md](host_link.md)). Gaps are simulated less\n"
-        "published, in points where the unit is a percentage.",
-        "## MLP0 without the host",
-        "Active, weight stall and weight shift cycles over their sum, so that what the host does drops out.",
-        _comparisons(paper.normalised),
-        "## Cycles by column of Table 3",
-        _comparisons(paper.counters),
-        _overlaps(),
-        _cnn0_gap(paper),
-        "## A tile of weights",
-        "Arrival from weight memory and shift into the array, in the simulated schedule.",
-        _comparisons(paper.weight_tile),
-        "## Floor plan",
-        _floor_plan_text(paper),
-        _comparisons(paper.floor_plan),
-        "## Power",
-        "hwsim counts the energy of modelled actions and the leakage of modelled parts; the paper measures a\n"
-        "powered die. The differences are what hwsim leaves out, and nothing is scaled to hide them.",
-        _comparisons(paper.power),
-    ]
-    return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
-
-
-def _overlaps() -> str:
-    published = tpu_v1_published()
-
-    def value(name: str, figure: str) -> float:
-        return published[name, figure].value
-
-    lines = ["Which columns of Table 3 overlap, by the published numbers:", ""]
-    for name in ("MLP0", "CNN0"):
-        parts = [value(name, figure) for figure in (*MATRIX, "non_matrix")]
-        useful, unused = value(name, "useful_macs"), value(name, "unused_macs")
-        waits = value(name, "raw"), value(name, "input")
-        lines.append(
-            f"- {name}: active, weight stall, weight shift and non-matrix split all cycles "
-            f"({_sum(parts)}). Useful and unused MACs split the active ones ({_sum((useful, unused))}; active is "
-            f"{value(name, 'active')}, so they are rounded). RAW and input stalls ({_sum(waits)}) come on top of "
-            f"100 %, so they lie inside the other columns and do not add."
-        )
-    lines += [
-        "",
-        "In hwsim every cycle has one cause: RAW and input stalls are parts of non-matrix, and the rest of",
-        "non-matrix is the wait for the last results to leave.",
-    ]
-    return "\n".join(lines)
-
-
-def _cnn0_gap(paper: TpuPaper) -> str:
-    active, non_matrix = _find(paper.counters, "CNN0", "active"), _find(paper.counters, "CNN0", "non_matrix")
-    host, unused = _find(paper.counters, "CNN0", "host_share"), _find(paper.counters, "CNN0", "unused_macs")
-    return "\n".join(
-        (
-            "The gaps of CNN0 by name:",
-            "",
-            f"- without the host (`--set host_link.bandwidth=unlimited`) the array is active "
-            f"{paper.without_host['active']:.1f} % of the cycles, where the paper has {active.published.value} %. "
-            f"What keeps it from 100 % is the wait for the last tile of a layer ({paper.without_host['raw']:.1f} %).",
-            f"- with the host link as fitted on MLP0 it is {active.simulated:.1f} %: {active.gap:+.1f} points. The "
-            f"whole gap is non-matrix time ({non_matrix.gap:+.1f} points), waiting for inputs to come and results "
-            f"to leave.",
-            f"- the link is busy {host.simulated:.1f} % here and {host.published.value:.0f} % in Table 5, while "
-            f"non-matrix is more here than there: CNN0's traffic hides better behind other batches than MLP0's. "
-            f"One overlap constant cannot say both, and none is fitted to CNN0.",
-            f"- {unused.simulated:.1f} points of the peak are unused MACs here and none in the paper: 236 channels "
-            f"leave 20 columns of 256 idle, and 2,124 rows of weights fill 8.3 tiles. The widths are hwsim's "
-            f"assumption; the real ones fit the array.",
-        )
-    )
-
-
-def _floor_plan_text(paper: TpuPaper) -> str:
-    modelled = ", ".join(f"{name} {share:.1f}" for name, share in paper.modelled_share.items())
-    return (
-        "Fig. 2 labels 79 % of the die; hwsim models what is labelled. Its shares of the modelled area (in %:\n"
-        f"{modelled}) are therefore times 0.79. unified_buffer is part of data_buffers, and matrix_unit of compute."
-    )
-
-
-def _fit_page(fit: HostFit) -> str:
-    return "\n".join(
-        (
-            "# The host link of tpu_v1",
-            "",
-            AGAIN,
-            "",
-            "Two constants in the `calibration` of `designs/tpu_v1.yaml`, from two published figures of MLP0 alone;",
-            "every other application is scored with them. With b the share of the TPU's time that its host link is",
-            "busy (Table 5) and n the non-matrix share of the cycles (Table 3):",
-            "",
-            "    T = T_matrix / (1 - n)",
-            "    efficiency = bytes / (rate b T)",
-            "    overlap = 1 - (n T - T_other) / (b T)",
-            "",
-            "T_matrix is the simulated time that the array is active, waits for weights or shifts them in; T_other",
-            "is what the simulation spends on neither that nor the host. Neither depends on the constants.",
-            "",
-            describe_fit(fit),
-            "",
-            "The bytes are those of 2,000 inputs and 2,000 results of a byte for each of 200 inferences. The layer",
-            "widths are hwsim's assumption, so `efficiency` takes in its error.",
-            "",
-        )
-    )
-
-
-# -- tables --------------------------------------------------------------------------------------------
+AGAIN = "Written by `make validation`; do not edit."
 
 SUMMARY_COLUMNS = (
     "design", "op", "dtype", "metric", "rows", "mdape_pct", "mape_pct", "p90_pct", "bias_pct",
@@ -231,16 +33,115 @@ COMPARISON_COLUMNS = (
 )  # fmt: skip
 
 
-def _summary_cells(summary: Summary) -> Cells:
-    return tuple(getattr(summary, name) for name in SUMMARY_COLUMNS)
+def write_reports(folder: str | Path, progress: Progress | None = None) -> tuple[Path, ...]:
+    """Run every reference set and write its report. Returns the files. Raises OutputError."""
+    cycles, paper, fit = validate(progress=progress), compare_tpu(), fit_host()
+    texts = {
+        "README.md": _page("README.md", table=_overview(cycles, paper, fit)),
+        "scalesim.md": _page("scalesim.md", **_cycles_fields(cycles)),
+        "scalesim.csv": _csv(ARRAY_COLUMNS, _array_rows(cycles)),
+        "summary.csv": _csv(SUMMARY_COLUMNS, _summary_rows(cycles)),
+        "tpu_v1.md": _page("tpu_v1.md", **_paper_fields(paper)),
+        "tpu_v1.csv": _csv(COMPARISON_COLUMNS, _comparison_rows(paper)),
+        "host_link.md": _page("host_link.md", **_fit_fields(fit)),
+    }
+    return tuple(write_text(Path(folder) / name, text) for name, text in texts.items())
+
+
+def _page(name: str, **fields: object) -> str:
+    """A page of prose with its fields filled in (`str.format`)."""
+    prose = (files("hwsim.validate") / "pages" / name).read_text(encoding="utf-8")
+    return prose.format(again=AGAIN, **fields)
+
+
+# -- fields of the pages -------------------------------------------------------------------------------
+
+
+def _overview(cycles: ValidationReport, paper: TpuPaper, fit: HostFit) -> str:
+    worst = max(paper.normalised, key=_distance)
+    floor_plan = max(paper.floor_plan, key=_distance)
+    tile = paper.weight_tile[0]
+    active = _find(paper.counters, "CNN0", "active")
+    rows = (
+        ("cycles of SCALE-Sim 3.0.0", f"{cycles.exact:,} of {len(cycles.outcomes):,} rows exact", "scalesim"),
+        ("TPU v1, MLP0: active, weight stall, weight shift", f"largest gap {_allowed(worst)}", "tpu_v1"),
+        ("TPU v1, arrival of a weight tile", f"{tile.simulated:,.1f} cycles, {_allowed(tile)}", "tpu_v1"),
+        ("TPU v1, floor plan", f"largest gap {_allowed(floor_plan)}", "tpu_v1"),
+        (
+            "TPU v1, CNN0: array active, nothing fitted to it",
+            f"{active.simulated:.1f} % for {active.published.value:g} %, gap {active.gap:+.1f} points",
+            "tpu_v1",
+        ),
+        (
+            "TPU v1, host link, fitted on MLP0 alone",
+            f"efficiency {fit.host_efficiency:.3f}, overlap {fit.host_overlap:.3f}",
+            "host_link",
+        ),
+    )
+    cells = [(what, found, f"[{page}.md]({page}.md)") for what, found, page in rows]
+    return _markdown(("checked", "found", "page"), cells)
+
+
+def _cycles_fields(report: ValidationReport) -> Mapping[str, object]:
+    return {
+        "exact": report.exact,
+        "rows": len(report.outcomes),
+        "not_run": report.rows_not_run,
+        "summary": _markdown(SUMMARY_COLUMNS, map(_rounded, _summary_rows(report))),
+        "arrays": _markdown(ARRAY_COLUMNS, map(_rounded, _array_rows(report))),
+    }
+
+
+def _paper_fields(paper: TpuPaper) -> Mapping[str, object]:
+    published = tpu_v1_published()
+    peak = published["chip", "peak"].value
+    fields: dict[str, object] = {
+        "free": paper.cnn0_without_host,
+        "unfitted": paper.cnn0_unfitted,
+        "peak": peak,
+        "labelled": sum(published["floor plan", name].value for name in WHOLE_FIGURE),
+        "modelled": _markdown(
+            ("block", "%"), [(_words(n), f"{s:.1f}") for n, s in paper.modelled_share.items()]
+        ),
+    }
+    for name in ("MLP0", "CNN0"):
+        value = {figure: p.value for (subject, figure), p in published.items() if subject == name}
+        fields |= {
+            f"{name.lower()}_cycles": _sum([value[figure] for figure in (*MATRIX, "non_matrix")]),
+            f"{name.lower()}_macs": _sum([value["useful_macs"], value["unused_macs"]]),
+            f"{name.lower()}_waits": _sum([value["raw"], value["input"]]),
+            f"{name.lower()}_active": value["active"],
+            f"{name.lower()}_tops": value["useful_macs"] / 100 * peak,
+        }
+    for field, figure in (
+        ("active", "active"), ("non_matrix", "non_matrix"), ("host", "host_share"), ("raw", "raw"),
+        ("unused", "unused_macs"),
+    ):  # fmt: skip
+        fields[field] = _find(paper.counters, "CNN0", figure)
+    for section in ("normalised", "counters", "weight_tile", "floor_plan", "power"):
+        fields[section] = _comparisons(getattr(paper, section))
+    return fields
+
+
+def _fit_fields(fit: HostFit) -> Mapping[str, object]:
+    microseconds = {"matrix": fit.matrix_s * 1e6, "other": fit.other_s * 1e6}
+    return {"fit": fit, "rate": fit.link_bytes_per_s / 1e9, **microseconds}
+
+
+# -- tables --------------------------------------------------------------------------------------------
+
+
+def _summary_rows(report: ValidationReport) -> Iterable[Cells]:
+    return (tuple(getattr(summary, name) for name in SUMMARY_COLUMNS) for summary in report.summaries)
 
 
 def _array_rows(report: ValidationReport) -> Iterable[Cells]:
-    """One row for each array and dataflow, sorted: rows, exact ones, the largest error."""
+    """One row for each array and dataflow: rows, exact ones, the largest error."""
     groups: dict[tuple[str, ...], list[Outcome]] = {}
     for outcome in report.outcomes:
         groups.setdefault(outcome.row.overrides, []).append(outcome)
-    for overrides in sorted(groups, key=lambda given: (given[-1], [len(word) for word in given], given)):
+    # By dataflow, then by size: of two numbers the shorter is the smaller.
+    for overrides in sorted(groups, key=lambda given: (given[-1:], [(len(word), word) for word in given])):
         part = ValidationReport(tuple(groups[overrides]))
         errors = [abs(o.error_pct) for o in part.outcomes if o.error_pct is not None]
         roofline = part.summaries[0].roofline_mdape_pct if part.summaries else None
@@ -253,7 +154,7 @@ def _comparison_rows(paper: TpuPaper) -> Iterable[Cells]:
             p = c.published
             within = "" if c.holds is None else "yes" if c.holds else "no"
             yield (
-                section, p.subject, p.figure, p.unit, f"{p.value:.10g}", f"{c.simulated:.6g}", f"{c.gap:.6g}",
+                section, p.subject, p.figure, p.unit, p.value, c.simulated, c.gap,
                 c.allowed, within, p.source, p.confidence, c.remark,
             )  # fmt: skip
 
@@ -261,19 +162,30 @@ def _comparison_rows(paper: TpuPaper) -> Iterable[Cells]:
 def _comparisons(comparisons: Iterable[Comparison]) -> str:
     rows = []
     for c in comparisons:
-        verdict = "" if c.holds is None else f"{'within' if c.holds else 'OUTSIDE'} {c.allowed:g}"
         p = c.published
+        verdict = "" if c.holds is None else f"{'within' if c.holds else 'OUTSIDE'} {c.allowed:g}"
         where = p.table if p.confidence == "confirmed" else f"{p.table}, {p.confidence}"
-        rows.append(
-            (p.subject, p.figure.replace("_", " "), p.unit, f"{p.value:,.1f}", f"{c.simulated:,.1f}",
-             f"{c.gap:+,.1f}", verdict, where, c.remark)
-        )  # fmt: skip
+        numbers = (f"{p.value:,.1f}", f"{c.simulated:,.1f}", f"{c.gap:+,.1f}")
+        rows.append((p.subject, _words(p.figure), p.unit, *numbers, verdict, where, c.remark))
     columns = ("of", "figure", "unit", "published", "simulated", "gap", "demanded", "published in", "remark")
     return _markdown(columns, rows)
 
 
 def _find(comparisons: Iterable[Comparison], subject: str, figure: str) -> Comparison:
     return next(c for c in comparisons if (c.published.subject, c.published.figure) == (subject, figure))
+
+
+def _distance(comparison: Comparison) -> float:
+    return abs(comparison.gap)
+
+
+def _allowed(comparison: Comparison) -> str:
+    points = "points" if comparison.published.unit.startswith("%") else comparison.published.unit
+    return f"{comparison.gap:+.1f} {points} ({comparison.allowed:g} allowed)"
+
+
+def _words(figure: str) -> str:
+    return figure.replace("_", " ")
 
 
 def _sum(parts: Sequence[float]) -> str:
@@ -285,6 +197,7 @@ def _rounded(cells: Cells) -> Cells:
 
 
 def _markdown(columns: Sequence[str], rows: Iterable[Cells]) -> str:
+    """A table, each line ended."""
     lines = [
         columns,
         ["---"] * len(columns),
@@ -297,5 +210,5 @@ def _csv(columns: Sequence[str], rows: Iterable[Cells]) -> str:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(columns)
-    writer.writerows(rows)
+    writer.writerows([f"{cell:.6g}" if isinstance(cell, float) else cell for cell in row] for row in rows)
     return stream.getvalue()

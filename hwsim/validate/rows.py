@@ -80,13 +80,21 @@ def read_rows(path: str | Path) -> MeasuredTable:
         raise SpecError(Problem(file, 1, 1, "", "holds a header and no rows"))
     problems: list[Problem] = []
     rows = [row for line, record in records if (row := _row(file, line, header, record, problems))]
-    if problems:
-        more = len(problems) - MAX_PROBLEMS
-        if more > 0:
-            problems[MAX_PROBLEMS:] = [Problem(file, 0, 0, "", f"and {more} more problems")]
-        raise SpecError(problems)
+    refuse(problems)
     unused = tuple(name for name in header if name not in COLUMNS)
     return MeasuredTable(tuple(rows), tuple(header), unused)
+
+
+def refuse(problems: list[Problem]) -> None:
+    """Raise SpecError for the problems found in a file, if any: the first of them and how many follow."""
+    more = len(problems) - MAX_PROBLEMS
+    if more > 0:
+        problems = [
+            *problems[:MAX_PROBLEMS],
+            Problem(problems[0].file, 0, 0, "", f"and {more:,} more problems"),
+        ]
+    if problems:
+        raise SpecError(problems)
 
 
 def _text(path: Path, file: str) -> str:

@@ -1,4 +1,4 @@
-"""The rule of time, read aloud: at each instant look at everything again. Slow, and shares nothing with hwsim.sim.
+"""The rule of time, read aloud: at each instant look at everything again. Shares nothing with hwsim.sim.
 
 Returns the start of every tile in every stage; None for what never starts.
 """
@@ -42,7 +42,9 @@ class _Instants:
             return True
         if tile and (stage, tile - 1) not in self.issued:
             return False
-        for wait, waiting, upon in zip(self.p.pipeline.waits, self.p.wait_tiles, self.p.wait_upon, strict=True):
+        for wait, waiting, upon in zip(
+            self.p.pipeline.waits, self.p.wait_tiles, self.p.wait_upon, strict=True
+        ):
             for a, b in zip(waiting.tolist(), upon.tolist(), strict=True):
                 if wait.stage == stage and a == tile and not self.ended(wait.upon, b):
                     return False

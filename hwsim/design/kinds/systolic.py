@@ -170,7 +170,14 @@ class WeightMemorySpec(Spec):
         unlimited=True,
     )
     bandwidth_bytes_per_s: int | None = quantity(
-        "Bytes a second, shared by weights, loads and stores.", unlimited=True
+        "Bytes a second of all channels together, shared by weights, loads and stores.", unlimited=True
+    )
+    channels: int = field(
+        "Memory channels, each with its interface on the die; one unless stated. They change area, not "
+        "bandwidth.",
+        default=1,
+        ge=1,
+        le=64,
     )
 
 

@@ -40,10 +40,8 @@ class Windowed(Layer):
             if isinstance(written, tuple) and len(written) != 2:
                 yield name, f"must be one number or [height, width], not {len(written)} numbers"
         if isinstance(self.pad, tuple) and len(self.pad) not in (2, 4):
-            yield (
-                "pad",
-XX
-            )
+            sides = "one number, [height, width] or [top, left, bottom, right]"
+            yield "pad", f"must be {sides}, not {len(self.pad)} numbers"
 
 
 class Conv(Windowed):

@@ -167,6 +167,27 @@ def test_a_closed_pipe_is_quiet_whatever_is_still_buffered() -> None:
     assert (process.returncode, process.stderr) == (141, "")
 
 
+@pytest.mark.parametrize(
+    "arguments", ["list", "--version", "schema design", "run lenet5 -d tpu_v1 --json --out {}"]
+)
+def test_output_that_cannot_be_written_is_one_message(arguments: str, tmp_path: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        found = subprocess.run(
+            [*HWSIM, *arguments.format(tmp_path / "out").split()],
+            cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, timeout=120,
+        )  # fmt: skip
+    assert (found.returncode, found.stderr) == (
+        1,
+        "hwsim: error: cannot write the output: No space left on device\n",
+    )
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_closed_streams_are_no_fault(closed: str) -> None:
+    script = f"{sys.executable} -c '{HWSIM[2]}' list {closed}"
+    assert subprocess.run(["bash", "-c", script], cwd=ROOT, capture_output=True, timeout=120).returncode == 0
+
+
 def test_an_ascii_terminal_gets_ascii() -> None:
     found = hwsim("describe", "lenet5", env={"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0", "LC_ALL": "C"})
     assert found.returncode == 0

@@ -52,6 +52,12 @@ def test_what_is_there_goes_before_what_could_be_added(load):
     assert machine.spare is None
 
 
+def test_the_field_nearest_to_the_root_is_meant(load):
+    machine = load(GOOD + "spare: {kind: dram}\n", "ports=3")
+    assert machine.spare.ports == 3
+    assert machine.parts["a"].ports == 1
+
+
 def test_the_last_of_equal_paths_wins_and_is_recorded(load):
     machine = load(GOOD, "a.ports=3", "parts.a.ports=4")
     assert machine.parts["a"].ports == 4

@@ -128,6 +128,7 @@ def test_wrong_quantities(problems, line, told):
         ("parts: {a: {kind: link}}", "parts.a.bandwidth: is missing; write for example `bandwidth: 34 GB/s`"),
         ("clok: 1", "m.yaml:3:1: clok: is not a field here; did you mean 'clock'?"),
         ("clock_hz: 1 Hz", "clock_hz: is not a field here; its unit belongs to the value: `clock: ...`"),
+        ("spare: {kind: dram, size_bytes: 1 KiB}", "size_bytes: is not a field here; its unit belongs to"),
         ("zzz: 1", "zzz: is not a field here; known: name, clock"),
     ],
 )  # fmt: skip
@@ -207,8 +208,10 @@ def test_specs_are_values(load):
     assert first.content_hash != load(GOOD + "share: 0.25\n").content_hash
     with pytest.raises(ValidationError):
         first.name = "other"
-    with pytest.raises(TypeError):
-        first.rates["x"] = 3
+    for machine in (first, load(GOOD + "rates: {x: 2}\n")):
+        with pytest.raises(TypeError):
+            machine.rates["x"] = 3
+        assert isinstance(hash(machine), int)
     assert pickle.loads(pickle.dumps(first)) == first  # noqa: S301 - our own bytes
 
 

@@ -194,7 +194,7 @@ def test_an_accumulator_bank_is_taken_by_the_first_and_freed_by_the_last_tile_of
 
 @both
 def test_slots_come_free_in_order_of_time_not_of_tiles(timing: str) -> None:
-    """One slot more than frees known in tile order: tile 1 gives its slot back (6) long before tile 0 (51)."""
+    """Tile 1 gives its slot back at 6, long before tile 0 does at 51."""
     pipeline = Pipeline(
         (stage("load", "port"), stage("hold", "wire", "load")),
         (resource("port"), resource("wire", UNLIMITED)),

@@ -1,0 +1,224 @@
+"""Every field of every shipped design has a witness: a run that changes when the field does (rule 5).
+
+The walk is generic, over whatever the specs declare. A field is changed to other values inside its bounds; if
+no run of a small set notices in time, usage or area, the field means nothing and must be given a meaning or go.
+Descriptive fields are exempt, and marked so in their declaration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from itertools import product
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+import pytest
+
+from hwsim.design import Design, load_design
+from hwsim.design.kinds.systolic import ArraySpec, PublishedSpec
+from hwsim.errors import CapacityError, SpecError
+from hwsim.library import find, names
+from hwsim.pipeline import run
+from hwsim.schema import Spec
+from hwsim.schema.spec import file_key
+from hwsim.workload import Workload, conv2d, matmul
+from hwsim.workload.operators import Elementwise, Matmul
+from tests.networks import network, operator
+
+UNIT = {"hz": "Hz", "bytes": "B", "bytes_per_s": "B/s", "nm": "nm", "s": "s", "w": "W", "mm2": "mm2"}
+
+# Fields that mean something only beside another one: what else to set, and why alone they say nothing.
+TOGETHER = {
+    "array.drain": ("array.drain_cycles=40",),  # ws and is need no time to drain unless the design gives one
+    "accumulators.banks": ("accumulators.rows=64",),  # unlimited rows are in no bank
+    "unified_buffer.bank": ("unified_buffer.size=1 MiB",),  # an unlimited buffer has no banks
+    "weight_memory.channels": ("weight_memory.technology=ddr3",),  # an ideal memory has none
+    "calibration.host_efficiency": ("host_link.bandwidth=1 GB/s",),  # of the link, if the design has one
+    "calibration.host_overlap": ("host_link.bandwidth=1 GB/s",),
+}
+# Fields that decide whether a run is possible at all: their witness is a refusal that gives the figure.
+REFUSES = ("weight_memory.size",)
+# One word is all that can be written where there is one kind and one device: see the last test but one.
+ONLY_ONE = ("kind", "default_device")
+
+Outcome = tuple[Any, ...]
+Formats = tuple[str | None, str | None]
+OWN: Formats = (None, None)  # the number format that the design itself names
+
+
+@dataclass(frozen=True)
+class Found:
+    """One field of a design: its full path, its owner's class, and its value (a default in absent sections)."""
+
+    path: str
+    owner: type[Spec]
+    name: str
+    value: Any
+
+    @property
+    def tail(self) -> str:
+        """The path within its device."""
+        return self.path.split(".", 2)[2] if self.path.startswith("devices.") else self.path
+
+
+def fields(owner: type[Spec], spec: Spec | None, path: tuple[str, ...] = ()) -> Iterator[Found]:
+    """All fields that are not descriptive, those of optional sections that the design leaves out included."""
+    for name, said in owner.declared.items():
+        info, here = owner.model_fields[name], (*path, file_key(name))
+        value = getattr(spec, name) if spec is not None else None if info.is_required() else info.default
+        section = next((part for part in parts(info.annotation) if issubclass(part, Spec)), None)
+        if said.descriptive:
+            continue
+        if section is not None:
+            yield from fields(section, value, here)
+        elif isinstance(value, dict):
+            for key, entry in value.items():
+                if isinstance(entry, Spec):
+                    yield from fields(type(entry), entry, (*here, key))
+                else:
+                    yield Found(".".join((*here, key)), owner, name, entry)
+        else:
+            yield Found(".".join(here), owner, name, value)
+
+
+def parts(annotation: Any) -> tuple[type, ...]:
+    """The classes that an annotation stands for: of `A | None` both."""
+    if get_origin(annotation) in (Union, UnionType):
+        return tuple(found for part in get_args(annotation) for found in parts(part))
+    return (annotation,) if isinstance(annotation, type) else ()
+
+
+def words(annotation: Any) -> tuple[str, ...]:
+    """The words of a Literal."""
+    return get_args(annotation) if get_origin(annotation) is Literal else ()
+
+
+def others(found: Found) -> Iterator[str]:
+    """Other values of a field, as a file would write them; some may lie outside the bounds."""
+    said, annotation, value = found.owner.declared[found.name], found.owner.model_fields[found.name].annotation, found.value
+    if isinstance(value, bool):
+        yield str(not value).lower()
+        return
+    if words(annotation):
+        yield from (word for word in words(annotation) if word != value)
+        return
+    if said.unlimited and value is not None:
+        yield "unlimited"
+    if isinstance(value, int | float) and value:
+        tries = [value * 2, value / 2, value / 8, value / 100, value / 10_000, 1, 3]
+    else:
+        tries = [0.3, 1, 7, 200, 4096, 50_000, 10**6, 10**9]
+    whole = isinstance(value, int) or int in parts(annotation)
+    unit = f" {UNIT[said.dimension]}" if said.dimension else ""
+    for number in dict.fromkeys(int(t) if whole else t for t in tries):
+        if number != value and number > 0:
+            yield f"{number}{unit}"
+
+
+def other_table(folder: Path) -> str:
+    """The technology table with one figure changed, as a file of its own."""
+    text = find("technology", "horowitz").read_text()
+    changed = text.replace("multiplier,energy,int8,,,45,0.2,", "multiplier,energy,int8,,,45,0.4,")
+    assert changed != text
+    path = folder / "other.csv"
+    path.write_text(changed)
+    return str(path)
+
+
+@cache
+def witnesses() -> tuple[Workload, ...]:
+    return (
+        chain(),
+        matmul(20, 600, 700),  # many weight tiles of few rows
+        matmul(9000, 20, 30),  # more rows than accumulators
+        conv2d(1, 32, 12, 12, 32, 2, pad=1, groups=32),  # groups so small that they could share an array
+    )
+
+
+def chain() -> Workload:
+    """Two products with relu between them."""
+    return network(
+        {"x": (70, 90)},
+        {"w1": (90, 300), "w2": (300, 40)},
+        [
+            (operator(Matmul(1, 70, 300, 90), "x w1", "h"), (70, 300)),
+            (operator(Elementwise("relu", 21000), "h", "r"), (70, 300)),
+            (operator(Matmul(1, 70, 40, 300), "r w2", "y"), (70, 40)),
+        ],
+        ["y"],
+    )
+
+
+@cache
+def outcome(design: Design, at: int, formats: Formats) -> Outcome:
+    """All that the run of witness `at` says of time, usage and area, to compare."""
+    found = run(witnesses()[at], design, dtype=formats[0], weight_dtype=formats[1])
+    timing, usage, area = found.timing, found.usage, found.area
+    return (
+        timing.makespan_ps, timing.busy_ps.tolist(), timing.stalls_ps.tolist(), timing.completion_ps.tolist(),
+        usage.keys, usage.counts.tolist(), usage.energy_pj_per_count.tolist(), area.components, area.area_mm2,
+        area.leakage_w,
+    )  # fmt: skip
+
+
+def is_witnessed(design: Design, found: Found, values: Iterable[str]) -> bool:
+    """Whether some run differs between the design and the design with another value of the field. Rates are
+    seen by runs in their own number formats, all else by runs in the design's."""
+    formats = [OWN]
+    if found.name == "cycles_per_row":
+        first, _, second = found.path.rpartition(".")[2].partition("x")
+        formats = [(first, second or first)]
+    for together in {(), TOGETHER.get(found.tail, ())}:
+        base = load_design(design, together)
+        for text in values:
+            try:
+                changed = load_design(design, (*together, f"{found.path}={text}"))
+            except SpecError:
+                continue  # outside its bounds, or at odds with another field
+            for at, pair in product(range(len(witnesses())), formats):
+                try:
+                    if outcome(base, at, pair) != outcome(changed, at, pair):
+                        return True
+                except CapacityError:
+                    if found.tail in REFUSES:
+                        return True
+    return False
+
+
+@pytest.mark.parametrize("name", names("designs"))
+def test_every_field_has_a_witness(name: str, tmp_path: Path) -> None:
+    design = load_design(name)
+    without = []
+    for found in fields(Design, design):
+        values = [other_table(tmp_path)] if found.path == "technology.table" else list(others(found))
+        if found.name == "dtype":
+            values = [text for text in values if text in design.device_spec.array.cycles_per_row]
+            if not values:
+                continue  # the array multiplies one format
+        if found.name not in ONLY_ONE and not is_witnessed(design, found, values):
+            without.append(found.path)
+    assert not without, f"{name}: no run notices a change of {', '.join(without)}"
+
+
+def test_the_default_device_runs_the_workload(tmp_path: Path) -> None:
+    """`default_device` can be changed where there are two."""
+    text = (Path(__file__).parents[1] / "tiny.yaml").read_text()
+    head, _, body = text.partition("kind: systolic")
+    device = "    " + ("kind: systolic" + body).replace("\n", "\n    ").rstrip()
+    path = tmp_path / "pair.yaml"
+    path.write_text(
+        f"{head}default_device: left\ndevices:\n  left:\n{device}\n  right:\n{device.replace('lanes: 2', 'lanes: 1')}\n"
+    )
+    assert outcome(load_design(path), 0, OWN) != outcome(load_design(path, ("default_device=right",)), 0, OWN)
+
+
+def test_a_field_that_nothing_reads_is_noticed() -> None:
+    """The test of the test: descriptive fields, which nothing reads, have no witness."""
+    design = load_design("tpu_v1")
+    device = f"devices.{design.device_name}"
+    published = Found(f"{device}.published.busy_power", PublishedSpec, "busy_power_w", 40.0)
+    assert not is_witnessed(design, published, ["41 W", "400 W"])
+    assert is_witnessed(design, Found(f"{device}.array.rows", ArraySpec, "rows", 256), ["128"])
