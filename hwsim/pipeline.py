@@ -111,7 +111,7 @@ def make_program(device: Device, order: Schedule) -> tuple[tuple[Plan, ...], Pro
     waits: list[dict[str, int]] = [{} for _ in plans]
     for edge in order.edges:
         consumer, producer = order.operators[edge.consumer], order.operators[edge.producer]
-        name = device.wait_name(consumer, producer, edge.place)
+        name = device.wait_name(consumer, edge.operand, producer, edge.place)
         # Results leave in order, so the latest producer of a kind stands for all of them.
         waits[edge.consumer][name] = max(waits[edge.consumer].get(name, -1), edge.producer)
     return plans, join_plans(device.pipeline, plans, waits)

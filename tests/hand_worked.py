@@ -49,6 +49,15 @@ def chain(*, relu: bool) -> Workload:
     return network({"x": (2, 2)}, {"w1": (2, 2), "w2": (2, 2)}, found, ["y"])
 
 
+def square() -> Workload:
+    """y = h h with h = x w, all 2 x 2: the second operand of the second product is an activation."""
+    found = [
+        (operator(Matmul(1, 2, 2, 2), "x w", "h"), (2, 2)),
+        (operator(Matmul(1, 2, 2, 2), "h h", "y"), (2, 2)),
+    ]
+    return network({"x": (2, 2)}, {"w": (2, 2)}, found, ["y"])
+
+
 def with_bias() -> Workload:
     """matmul 2 x 2 x 2 whose bias of two int32 is loaded from memory."""
     op = replace(operator(Matmul(1, 2, 2, 2), "x w", "y"), epilogue=(Step("bias", "b"),))
@@ -187,11 +196,19 @@ CASES = (
         },
         counts={("activation_unit", "op_int8"): 12},
     ),
-    # A bias of two int32, 8 bytes, is loaded over the memory's port: weights 0-4, bias 4-12, compute 12-16,
-    # settled 20, drain -24, send -26.
+    # Where the second operand is the first product itself, it is what shifts in: not before 20. shift 20-24,
+    # compute 24-28, settled 32, drain -36, send -38. Nothing more is fetched.
     Case(
-        "bias from memory", with_bias, 26_000, active_ps=4_000, macs=8,
-        stalls_ps={"input": 12_000, "output": 8_000, "tail": 2_000}, counts={("weight_memory", "read"): 12},
+        "product of activations", square, 38_000, active_ps=8_000, macs=16,
+        stalls_ps={"input": 2_000, "weight_stall": 2_000, "weight_shift": 8_000, "raw": 8_000, "output": 8_000, "tail": 2_000},
+        counts={("weight_memory", "read"): 4, ("unified_buffer", "read"): 4 + 4 + 4 + 4},
+    ),
+    # A bias of two int32, 8 bytes, comes along with the weights: 0-12, shift 12-16, compute 16-20, settled 24,
+    # drain -28, send -30. x is there at 2.
+    Case(
+        "bias from memory", with_bias, 30_000, active_ps=4_000, macs=8,
+        stalls_ps={"input": 2_000, "weight_stall": 10_000, "weight_shift": 4_000, "output": 8_000, "tail": 2_000},
+        counts={("weight_memory", "read"): 12},
     ),
     # Input-stationary: a's two columns of three rows are held in tiles of 2 x 2 and 2 x 1 (k x m), and the four
     # columns of weights stream past in 4 cycles, 8: 8 bytes a tile, which nothing keeps for the next one.

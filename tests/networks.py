@@ -21,7 +21,8 @@ def network(
     """A workload of `operators`, each with the shape of its output. Biases are weights of one dimension."""
     tensors = {name: Tensor(name, shape, dtype, "input") for name, shape in inputs.items()}
     tensors |= {
-        name: Tensor(name, shape, "int32" if len(shape) == 1 else dtype, "weight") for name, shape in weights.items()
+        name: Tensor(name, shape, "int32" if len(shape) == 1 else dtype, "weight")
+        for name, shape in weights.items()
     }
     for op, shape in operators:
         tensors[op.output] = Tensor(op.output, shape, dtype, "activation")

@@ -72,6 +72,7 @@ def sample_timing(busy: np.ndarray, names: tuple[str, ...] = OPERATORS) -> Timin
         macs=np.array([0, 6, 4], dtype=np.int64),
         tiles=np.diff(FIRST_TILE),
         completion_ps=np.array([50, 1750, 1750], dtype=np.int64),
+        overlapped=np.zeros(3, dtype=np.bool_),
         stages=STAGES,
         stage_resources=STAGE_RESOURCES,
         busy_ps=busy,

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from hwsim.errors import CheckError
-from hwsim.plan import Plan, Pipeline
+from hwsim.plan import Pipeline, Plan
 from hwsim.plan.residency import Residency, Schedule
 from hwsim.result import Result
 from hwsim.workload.operators import Conv2d, Matmul, Operator

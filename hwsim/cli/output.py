@@ -35,6 +35,11 @@ def shortened(text: str, width: int) -> str:
     return f"{text[:head]}..{text[len(text) - (width - 2 - head) :]}"
 
 
+def counted(count: int, noun: str) -> str:
+    """'1 row', '1,500 rows'."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def write(text: str, stream: IO[str] | None = None) -> None:
     """One text and a line end on standard output, or on `stream`. Raises OutputError when it takes no more,
     and BrokenPipeError when nobody reads it."""

@@ -58,9 +58,9 @@ class Progress:
             return f"{self._total:,} {self.unit} done, putting the results together"
         elapsed_s = time.monotonic() - self._counting_since
         rate = self._done / elapsed_s if elapsed_s > 0 else 0.0
-        left = f", {duration((self._total - self._done) / rate)} left" if rate else ""
         share = 100 * self._done / self._total
-        return f"{self._done:,} of {self._total:,} {self.unit} ({share:.0f} %), {rate:,.0f}/s{left}"
+        pace = f", {rate:,.0f}/s, {duration((self._total - self._done) / rate)} left" if rate else ""
+        return f"{self._done:,} of {self._total:,} {self.unit} ({share:.0f} %){pace}"
 
     def _draw(self) -> None:
         if self._end.wait(QUIET_S):

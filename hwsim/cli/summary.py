@@ -14,7 +14,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from hwsim.cli.output import printable, shortened
+from hwsim.cli.output import counted, printable, shortened
 from hwsim.units import PS_PER_S, format_bytes, format_si
 
 if TYPE_CHECKING:
@@ -177,10 +177,8 @@ def _heaviest(result: Result) -> Group:
 def _remarks(result: Result) -> Iterator[RenderableType]:
     """What a reader must know before using the numbers."""
     if result.spilled:
-        chip = format_bytes(result.peak_chip_bytes)
-        yield _hanging(
-            "Spilled", f"{len(result.spilled)} tensors did not fit on chip (peak {chip}) and went to memory"
-        )
+        spilled, chip = counted(len(result.spilled), "tensor"), format_bytes(result.peak_chip_bytes)
+        yield _hanging("Spilled", f"{spilled} had no room on chip and went to memory; peak on chip {chip}")
     for note in result.provenance.notes:
         yield _hanging("Note", note)
     yield _hanging("Not modelled", "; ".join(result.provenance.unmodelled) or "-")

@@ -9,18 +9,20 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hwsim.cli.output import printable, write
+from hwsim.cli.output import counted, printable, write
 from hwsim.cli.progress import Progress
+from hwsim.errors import UnsupportedError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from hwsim.validate import ValidationReport
 
-FIGURES = ("rows", "MdAPE %", "MAPE %", "p90 %", "bias %", "roofline MdAPE %")
+FIGURES = ("rows", "MdAPE", "MAPE", "p90", "bias", "roofline")
 LEGEND = (
-    "MdAPE and MAPE: median and mean size of the error; p90: nine in ten rows err less; bias: mean error "
-    "with its sign, above zero where hwsim is too slow; roofline: the MdAPE of peak rate and bandwidth alone."
+    "In % of the measured value. MdAPE, MAPE: median and mean size of the error; p90: nine in ten rows err "
+    "less; bias: mean error with its sign, above zero where the prediction is too long; roofline: the MdAPE "
+    "that peak rate and bandwidth alone would have."
 )
 
 
@@ -54,6 +56,8 @@ def command(file: str | None, design: str | None, as_json: bool, out: str | None
         emit(Screen(), [*_tables(report), *_not_run(report)])
         if out is not None:
             write(f"Table of all rows in {printable(out)}")
+    if not report.rows_run:
+        raise UnsupportedError("none of the rows could run, so there is nothing to compare")
 
 
 def _tables(report: ValidationReport) -> Iterator[RenderableType]:
@@ -64,9 +68,9 @@ def _tables(report: ValidationReport) -> Iterator[RenderableType]:
 
     for design, summaries in groupby(report.summaries, key=lambda summary: summary.design):
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="dim")
-        table.add_column("op, dtype, metric")
+        table.add_column("op, dtype, metric", no_wrap=True)
         for heading in FIGURES:
-            table.add_column(heading, justify="right", min_width=6)
+            table.add_column(heading, justify="right", no_wrap=True)
         for found in summaries:
             errors = (
                 found.mdape_pct,
@@ -80,7 +84,7 @@ def _tables(report: ValidationReport) -> Iterator[RenderableType]:
         yield Text(printable(design), style="bold")
         yield table
         yield ""
-    yield Text(f"{report.rows_run:,} rows run, {report.exact:,} of them exact")
+    yield Text(f"{counted(report.rows_run, 'row')} run, {report.exact:,} exact")
     if report.summaries:
         yield Text(LEGEND, style="dim")
 
@@ -94,7 +98,7 @@ def _not_run(report: ValidationReport) -> Iterator[RenderableType]:
         yield Text(printable(f"Columns not used: {', '.join(report.unused_columns)}"), style="dim")
     if not report.rows_not_run:
         return
-    yield Text(f"{report.rows_not_run:,} rows not run", style="bold yellow")
+    yield Text(f"{counted(report.rows_not_run, 'row')} not run", style="bold yellow")
     table = Table.grid(padding=(0, 2))
     table.add_column(justify="right", min_width=8)
     table.add_column()

@@ -22,8 +22,14 @@ class Device(Protocol):
     memory_bytes: int | None
     host_link: bool
     background_share: float
-    ideal: tuple[str, ...]  # components without limit, so without energy and area
-    unmodelled: tuple[str, ...]  # what this kind leaves out, in sentences
+
+    @property
+    def ideal(self) -> tuple[str, ...]:
+        """Components without limit, so without energy and area."""
+
+    @property
+    def unmodelled(self) -> tuple[str, ...]:
+        """What this kind leaves out, in sentences."""
 
     def supports(self, operator: Operator, formats: Sequence[str]) -> str:
         """Why the operator cannot run here, or an empty string."""
@@ -34,8 +40,9 @@ class Device(Protocol):
     def bound_ps(self, operator: Operator, residency: Residency | None) -> dict[str, int]:
         """A floor on the busy time of each resource, from the problem and its compulsory bytes alone."""
 
-    def wait_name(self, consumer: Operator, producer: Operator, place: str) -> str:
-        """Which Wait of the pipeline holds `consumer` back until `producer`'s result is in `place`."""
+    def wait_name(self, consumer: Operator, operand: int, producer: Operator, place: str) -> str:
+        """Which Wait of the pipeline holds `consumer` back until `producer`'s result, which it reads as that
+        operand, is in `place`."""
 
     def components(self) -> tuple[Component, ...]:
         """The parts that actions are charged to and that take area."""

@@ -94,7 +94,7 @@ class SystolicDevice:
 
     def _plan_gemm(self, operator: Operator, residency: Residency) -> Plan:
         gemm = lower(operator, residency, _Bits())
-        extra = sum(o.size_bytes for o in residency.operands[2:])
+        extra = sum(o.size_bytes for o in residency.operands[2:] if o.place != "chip")
         best: Plan | None = None
         for mapping in mappings(gemm, self._array_shape, residency.stream_bytes):
             if mapping.tiles > MAX_TILES:
@@ -163,7 +163,9 @@ class SystolicDevice:
         cycles, settle = (rows, skew) if array.fold_overlap else (rows + skew, 0)
         return np.maximum(cycles, leaving), settle
 
-    def _gemm_actions(self, gemm: Gemm, tiles: GemmTiles, pair: str) -> dict[tuple[str, str], NDArray[np.int64]]:
+    def _gemm_actions(
+        self, gemm: Gemm, tiles: GemmTiles, pair: str
+    ) -> dict[tuple[str, str], NDArray[np.int64]]:
         """On-chip counts. Each tile reads its activations once from the unified buffer and updates its sums
         once; sums are read back for every later block of the reduction and once when they leave."""
         t = tiles.kinds
@@ -286,12 +288,13 @@ class SystolicDevice:
             found["array"] = _floor(resources["array"], work, pes)
         return found
 
-    def wait_name(self, consumer: Operator, producer: Operator, place: str) -> str:
+    def wait_name(self, consumer: Operator, operand: int, producer: Operator, place: str) -> str:
+        product = consumer.kind in ("conv2d", "matmul")
         if place == "memory":
-            return "reload"
+            return "reload_weights" if product and operand > 0 else "reload"
         if isinstance(consumer.problem, Transfer):
             return "result"
-        stationary = consumer.kind in ("conv2d", "matmul") and self.spec.array.dataflow == "is"
+        stationary = product and operand == {"is": 0, "ws": 1}.get(self.spec.array.dataflow)
         if isinstance(producer.problem, Transfer):
             name = "input"
         else:
@@ -334,7 +337,11 @@ class SystolicDevice:
     def _components(self) -> tuple[Component, ...]:
         spec, array = self.spec, self.spec.array
         pes = array.rows * array.cols
-        full_rate = [pair for pair, cycles in array.cycles_per_row.items() if cycles == min(array.cycles_per_row.values())]
+        full_rate = [
+            pair
+            for pair, cycles in array.cycles_per_row.items()
+            if cycles == min(array.cycles_per_row.values())
+        ]
         widest = max((pair.split("x")[0] for pair in full_rate), key=format_bits)
         bits = format_bits(widest)
         accumulator = spec.accumulators.width_bits
@@ -352,11 +359,20 @@ class SystolicDevice:
             parts.append(Component("unified_buffer", "sram", banks, bank, 64))
         if spec.accumulators.rows is not None:
             column = max(1, spec.accumulators.rows // spec.accumulators.banks) * accumulator // 8
-            parts.append(Component("accumulators", "sram", spec.accumulators.banks * array.cols, column, accumulator))
+            parts.append(
+                Component("accumulators", "sram", spec.accumulators.banks * array.cols, column, accumulator)
+            )
         if spec.weight_fifo.depth_tiles is not None:
             parts.append(Component("weight_fifo", "sram", spec.weight_fifo.depth_tiles, pes * bits // 8, 64))
         if spec.weight_memory.technology != "none":
-            parts.append(Component("weight_memory", "dram", spec.weight_memory.channels, technology=spec.weight_memory.technology))
+            parts.append(
+                Component(
+                    "weight_memory",
+                    "dram",
+                    spec.weight_memory.channels,
+                    technology=spec.weight_memory.technology,
+                )
+            )
         if spec.host_link is not None:
             parts.append(Component("host_link", "link", technology="pcie3"))
         return tuple(parts)

@@ -7,7 +7,7 @@ Output-stationary (os): tile_m x tile_n sums sit while tile_k steps of both pass
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -96,37 +96,53 @@ def mappings(gemm: Gemm, array: ArrayShape, stream_bytes: int | None) -> Iterato
     for packed in sorted(packs):
         batch, n, k = -(-gemm.batch // packed), gemm.n * packed, gemm.k * packed
         if array.dataflow == "os":
-            tile_m, tile_n, tile_k = array.rows, array.cols, k
+            tile_m, tile_n, tile_k = min(array.rows, array.bank_rows or array.rows), array.cols, k
         elif array.dataflow == "ws":
             tile_m, tile_n, tile_k = array.bank_rows or gemm.m, array.cols, array.rows
         else:
             tile_m, tile_n, tile_k = array.cols, array.bank_rows or n, array.rows
-        tile_m = _fitting_rows(gemm, min(tile_m, gemm.m), min(tile_n, n), packed, stream_bytes)
-        for order in ("mn", "nm"):
-            yield GemmMapping(
-                batch, gemm.m, n, k, tile_m, min(tile_n, n), min(tile_k, k), order, packed
-            )
+        limits = min(tile_m, gemm.m), min(tile_n, n)
+        for rows, cols in _fitting(gemm, *limits, packed, stream_bytes, array.dataflow == "is"):
+            for order in ("mn", "nm"):
+                yield GemmMapping(batch, gemm.m, n, k, rows, cols, min(tile_k, k), order, packed)
 
 
-def _fitting_rows(gemm: Gemm, limit: int, tile_n: int, packed: int, stream_bytes: int | None) -> int:
-    """The most rows of a tile, up to `limit`, whose streamed input and output fit twice in the buffer."""
-    if stream_bytes is None:
-        return limit
+def _fitting(
+    gemm: Gemm, rows: int, cols: int, packed: int, stream_bytes: int | None, narrower: bool
+) -> Iterator[tuple[int, int]]:
+    """Extents of a tile, up to rows x cols, whose streamed input and output fit twice in the buffer: fewer
+    rows, or, where that is free to choose (`narrower`), fewer columns."""
 
-    def needed(rows: int) -> int:
-        read = gemm.input_bytes(rows, packed) if gemm.a.place != "chip" else 0
-        written = -(-rows * tile_n * gemm.output_bits // 8) if gemm.output.place == "memory" else 0
-        return 2 * (read + written)
+    def fits(rows: int, cols: int) -> bool:
+        return stream_bytes is None or _streamed_bytes(gemm, rows, cols, packed) <= stream_bytes
 
-    if needed(1) > stream_bytes:
+    least = 1 if narrower else cols
+    if stream_bytes is not None and not fits(1, least):
         raise CapacityError(
-            f"one row of tiles needs {format_bytes(needed(1))} of streaming buffer (double-buffered), and "
-            f"{format_bytes(stream_bytes)} of the unified buffer are left for it: use a larger unified_buffer"
+            f"one row of tiles needs {format_bytes(_streamed_bytes(gemm, 1, least, packed))} of streaming buffer "
+            f"(double-buffered), and {format_bytes(stream_bytes)} of the unified buffer are left for it: use a "
+            "larger unified_buffer"
         )
+    if fits(1, cols):
+        yield _most(rows, lambda some: fits(some, cols)), cols
+    if narrower and not fits(rows, cols):
+        most = _most(rows, lambda some: fits(some, 1))
+        yield most, _most(cols, lambda some: fits(most, some))
+
+
+def _streamed_bytes(gemm: Gemm, rows: int, cols: int, packed: int) -> int:
+    """Room for two tiles' spilled input and output."""
+    read = gemm.input_bytes(rows, packed) if gemm.a.place != "chip" else 0
+    written = -(-rows * cols * gemm.output_bits // 8) if gemm.output.place == "memory" else 0
+    return 2 * (read + written)
+
+
+def _most(limit: int, fits: Callable[[int], bool]) -> int:
+    """The largest number up to `limit` that fits; 1 does."""
     low, high = 1, limit
     while low < high:
         middle = (low + high + 1) // 2
-        low, high = (middle, high) if needed(middle) <= stream_bytes else (low, middle - 1)
+        low, high = (middle, high) if fits(middle) else (low, middle - 1)
     return low
 
 

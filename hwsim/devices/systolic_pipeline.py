@@ -15,6 +15,7 @@ CAUSES = (
     Cause("input", "wait", "input"),
     Cause("input", "wait", "input_shift"),
     Cause("input", "wait", "reload"),
+    Cause("input", "wait", "reload_weights"),
     Cause("vector", "wait", "vector"),
     Cause("vector", "wait", "vector_shift"),
     Cause("raw", "wait", "raw"),
@@ -34,7 +35,11 @@ def make_pipeline(spec: SystolicSpec) -> Pipeline:
     ideal_memory = spec.weight_memory.technology == "none"
     read = ((memory, "read"),) if not ideal_memory else ()
     written = ((memory, "write"),) if not ideal_memory else ()
-    fifo = (("weight_fifo", "write"), ("weight_fifo", "read")) if spec.weight_fifo.depth_tiles is not None else ()
+    fifo = (
+        (("weight_fifo", "write"), ("weight_fifo", "read"))
+        if spec.weight_fifo.depth_tiles is not None
+        else ()
+    )
     chip = spec.unified_buffer.size_bytes is not None
     into_chip = (("unified_buffer", "write"),) if chip else ()
     from_chip = (("unified_buffer", "read"),) if chip else ()
@@ -52,10 +57,23 @@ def make_pipeline(spec: SystolicSpec) -> Pipeline:
     link = (("host_link", "transfer"),)
     if host:
         stages.insert(1, Stage("receive", "host_link", "bytes", charges=(*link, *into_chip)))
-        stages.append(Stage("store", memory, "bytes", after=("drain", "receive"), in_order=False, charges=(*written, *from_chip)))
-        stages.append(Stage("send", "host_link", "bytes", after=("drain",), in_order=False, charges=(*link, *from_chip)))
+        stages.append(
+            Stage(
+                "store",
+                memory,
+                "bytes",
+                after=("drain", "receive"),
+                in_order=False,
+                charges=(*written, *from_chip),
+            )
+        )
+        stages.append(
+            Stage("send", "host_link", "bytes", after=("drain",), in_order=False, charges=(*link, *from_chip))
+        )
     else:
-        stages.append(Stage("store", memory, "bytes", after=("drain",), in_order=False, charges=(*written, *from_chip)))
+        stages.append(
+            Stage("store", memory, "bytes", after=("drain",), in_order=False, charges=(*written, *from_chip))
+        )
     return Pipeline(tuple(stages), _resources(spec), _pools(spec), _waits("receive" if host else "load"))
 
 
@@ -92,7 +110,8 @@ def _pools(spec: SystolicSpec) -> tuple[SlotPool, ...]:
 
 def _waits(arrival: str) -> tuple[Wait, ...]:
     """Where an operator is held until its operands are there: before compute, or before the shift where
-    activations are what is shifted in (input-stationary)."""
+    activations are what is shifted in (the first operand with is, the second with ws); spilled ones before
+    they are fetched again."""
     return (
         Wait("raw", "compute", "drain"),
         Wait("vector", "compute", "drain"),
@@ -102,4 +121,5 @@ def _waits(arrival: str) -> tuple[Wait, ...]:
         Wait("vector_shift", "shift", "drain"),
         Wait("input_shift", "shift", arrival),
         Wait("reload", "load", "store"),
+        Wait("reload_weights", "weights", "store"),
     )

@@ -281,6 +281,7 @@ class Sweep(NamedTuple):
     """What `sweep` keeps from tile to tile."""
 
     start: Ints  # (S, n)
+    ends: Ints  # (S,) of the tile at hand
     issued: Ints  # (S,) when the last tile was issued
     asked: Ints  # (R,) when a server was last asked for
     asked_by: Ints  # (R,) by whom: stage * n + tile
@@ -355,7 +356,9 @@ def sweep(c: Columns, order: Ints, s: Sweep) -> int:
         kind = c.kind_of_tile[tile]
         for stage in order:
             duration = c.durations[kind, stage]
-            begin = _stages_end(c, s.start, stage, tile)
+            begin = 0
+            for link in range(1, c.before[stage, 0] + 1):
+                begin = max(begin, s.ends[c.before[stage, link]])
             if c.in_order[stage]:
                 begin = max(
                     begin, s.issued[stage], _awaited_end(c, s, stage, tile), _slots_free(c, s, stage, kind)
@@ -374,7 +377,9 @@ def sweep(c: Columns, order: Ints, s: Sweep) -> int:
                 begin = max(begin, s.idle[resource])
                 s.idle[resource] = begin + duration
             s.start[stage, tile] = begin
-            makespan = max(makespan, begin + duration)
-            if not _give_back(c, s, stage, kind, begin + duration):
+            end = begin + duration
+            s.ends[stage] = end
+            makespan = max(makespan, end)
+            if not _give_back(c, s, stage, kind, end):
                 return -1
     return makespan

@@ -3,4 +3,15 @@
 from hwsim.plan.pipeline import Cause, Component, Pipeline, Resource, SlotPool, Stage, Wait
 from hwsim.plan.program import Plan, Program, join_plans
 
-__all__ = ["Cause", "Component", "Pipeline", "Plan", "Program", "Resource", "SlotPool", "Stage", "Wait", "join_plans"]
+__all__ = [
+    "Cause",
+    "Component",
+    "Pipeline",
+    "Plan",
+    "Program",
+    "Resource",
+    "SlotPool",
+    "Stage",
+    "Wait",
+    "join_plans",
+]

@@ -27,7 +27,12 @@ class GemmMapping:
 
     @property
     def tiles(self) -> int:
-        return self.batch * _count(self.m, self.tile_m) * _count(self.n, self.tile_n) * _count(self.k, self.tile_k)
+        return (
+            self.batch
+            * _count(self.m, self.tile_m)
+            * _count(self.n, self.tile_n)
+            * _count(self.k, self.tile_k)
+        )
 
     def boxes(self) -> NDArray[np.int64]:
         """(tiles, 7) in issue order: b, m0, m1, n0, n1, k0, k1 (ends exclusive)."""

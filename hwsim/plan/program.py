@@ -94,9 +94,7 @@ class Program:
         return len(self.kind_of_tile)
 
 
-def join_plans(
-    pipeline: Pipeline, plans: Sequence[Plan], producers: Sequence[Mapping[str, int]]
-) -> Program:
+def join_plans(pipeline: Pipeline, plans: Sequence[Plan], producers: Sequence[Mapping[str, int]]) -> Program:
     """Join plans in issue order. `producers[i]` maps a Wait's name to the operator (index below i) whose
     last tile the first tile of operator i waits for. Equal plan objects share their kinds."""
     first_tile = np.zeros(len(plans) + 1, dtype=np.int64)

@@ -43,11 +43,13 @@ class Residency:
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """Operator `consumer` of a schedule reads what `producer` made, found in `place`."""
+    """Operator `consumer` of a schedule reads what `producer` made, found in `place`, as its `operand`: the
+    position among its inputs and then the operands of its fused steps."""
 
     consumer: int
     producer: int
     place: str
+    operand: int
 
 
 @dataclass(frozen=True)
@@ -214,10 +216,11 @@ def _edges(order: Sequence[Operator], root: dict[str, str], places: dict[str, st
     for index, op in enumerate(order):
         if op.kind == "view":
             continue
-        for name in (*op.inputs, *(step.tensor for step in op.epilogue if step.tensor)):
+        names = (*op.inputs, *(step.tensor for step in op.epilogue if step.tensor))
+        for operand, name in enumerate(names):
             tensor = root.get(name, name)
             if tensor in made_by:
-                edges.append(Edge(index, made_by[tensor], places[tensor]))
+                edges.append(Edge(index, made_by[tensor], places[tensor], operand))
         if op.output:
             made_by[op.output] = index
     return edges

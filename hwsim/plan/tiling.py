@@ -63,5 +63,9 @@ def tile_kinds(mapping: GemmMapping) -> TileKinds:
     kind_of_tile = np.tile(one, mapping.batch) if mapping.batch > 1 else one
     flags = {name: columns[name].astype(np.bool_) for name in columns if name.startswith(("first", "last"))}
     return TileKinds(
-        columns["m"], columns["n"], columns["k"], **flags, kind_of_tile=kind_of_tile.astype(np.int32, copy=False)
+        columns["m"],
+        columns["n"],
+        columns["k"],
+        **flags,
+        kind_of_tile=kind_of_tile.astype(np.int32, copy=False),
     )

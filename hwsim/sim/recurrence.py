@@ -39,6 +39,7 @@ def run_sweep(program: Program, columns: Columns) -> tuple[Int64Array, int] | No
         return None
     state = Sweep(
         start=_unserved(program),
+        ends=_zeros(len(order)),
         issued=_zeros(len(order)),
         asked=_zeros(len(columns.servers)),
         asked_by=_zeros(len(columns.servers)),
@@ -68,6 +69,9 @@ def lay_out(program: Program) -> Columns:
     taker = [at[pool.taken_by] for pool in pools]
     waiter = [at[wait.stage] for wait in waits]
     upon = [at[wait.upon] for wait in waits]
+    # What no tile of this program takes or waits for is left out: a machine has more than most programs use.
+    used = [pool for pool, row in enumerate(program.takes) if row.any()]
+    waited = [wait for wait, rows in enumerate(program.wait_tiles) if len(rows)]
     links = [(index, at[name]) for index, stage in enumerate(stages) for name in dict.fromkeys(stage.after)]
     return Columns(
         kind_of_tile=np.array(program.kind_of_tile, dtype=np.int32),
@@ -79,9 +83,9 @@ def lay_out(program: Program) -> Columns:
         slots=_ints(min(pool.slots, NEVER) for pool in pools),
         before=_table(len(stages), links),
         behind=_table(len(stages), [(earlier, later) for later, earlier in links]),
-        taken=_table(len(stages), [(stage, pool) for pool, stage in enumerate(taker)]),
-        freed=_table(len(stages), [(at[pool.freed_by], index) for index, pool in enumerate(pools)]),
-        awaits=_table(len(stages), [(stage, wait) for wait, stage in enumerate(waiter)]),
+        taken=_table(len(stages), [(stage, pool) for pool, stage in enumerate(taker) if pool in used]),
+        freed=_table(len(stages), [(at[pools[pool].freed_by], pool) for pool in used]),
+        awaits=_table(len(stages), [(waiter[wait], wait) for wait in waited]),
         awaited=_table(len(stages), [(stage, wait) for wait, stage in enumerate(upon)]),
         takes=np.array(program.takes.T, dtype=np.bool_, order="C"),
         frees=np.array(program.frees.T, dtype=np.bool_, order="C"),

@@ -16,7 +16,7 @@ EVENT_TILES = 20_000
 
 
 def systolic(tiles: int, shared: bool) -> Program:
-    """weights, shift, compute, drain; twelve kinds at random; With `shared`, `shared` drain uses the weights' port."""
+    """weights, shift, compute, drain; twelve kinds of tile. `shared`: drain on the weights' port."""
     rng = np.random.default_rng(0)
     names = ("memory", "column", "array", "memory" if shared else "output")
     pipeline = Pipeline(

@@ -60,7 +60,9 @@ def hand_worked_energy_and_area() -> None:
     assert found.usage.by_component() == pytest.approx(GEMM_ENERGY_PJ, rel=1e-9)
     area = dict(zip(found.area.components, found.area.area_mm2, strict=True))
     assert {name: area[name] * 1e6 for name in TINY_AREA_UM2} == pytest.approx(TINY_AREA_UM2, rel=1e-9)
-    assert found.energy_j == pytest.approx(sum(GEMM_ENERGY_PJ.values()) * 1e-12 + sum(found.area.leakage_w) * 38e-9)
+    assert found.energy_j == pytest.approx(
+        sum(GEMM_ENERGY_PJ.values()) * 1e-12 + sum(found.area.leakage_w) * 38e-9
+    )
 
 
 def stepped_array() -> None:
@@ -113,7 +115,9 @@ def caught_by() -> list[str]:
 
 def durations(change: Callable[[int], int]) -> Callable[[Patch], None]:
     right = Resource.duration_ps
-    return lambda patch: patch.setattr(Resource, "duration_ps", lambda self, amount: change(right(self, amount)))
+    return lambda patch: patch.setattr(
+        Resource, "duration_ps", lambda self, amount: change(right(self, amount))
+    )
 
 
 def rounding_down(patch: Patch) -> None:
@@ -138,7 +142,9 @@ def halved_area(patch: Patch) -> None:
     patch.setattr(
         route,
         "area_table",
-        lambda *given: (lambda found: replace(found, area_mm2=tuple(a / 2 for a in found.area_mm2)))(right(*given)),
+        lambda *given: (lambda found: replace(found, area_mm2=tuple(a / 2 for a in found.area_mm2)))(
+            right(*given)
+        ),
     )
 
 
@@ -150,7 +156,11 @@ def no_leakage(patch: Patch) -> None:
 
 def one_price_for_all_formats(patch: Patch) -> None:
     right = systolic.SystolicDevice._gemm_actions
-    patch.setattr(systolic.SystolicDevice, "_gemm_actions", lambda self, gemm, tiles, _: right(self, gemm, tiles, "int8"))
+    patch.setattr(
+        systolic.SystolicDevice,
+        "_gemm_actions",
+        lambda self, gemm, tiles, _: right(self, gemm, tiles, "int8"),
+    )
 
 
 def traffic_counted_twice(patch: Patch) -> None:
@@ -168,7 +178,9 @@ def traffic_counted_twice(patch: Patch) -> None:
 def dropped_tile(patch: Patch) -> None:
     right = systolic_gemm.tile_kinds
     patch.setattr(
-        systolic_gemm, "tile_kinds", lambda m: (lambda t: replace(t, kind_of_tile=t.kind_of_tile[:-1]))(right(m))
+        systolic_gemm,
+        "tile_kinds",
+        lambda m: (lambda t: replace(t, kind_of_tile=t.kind_of_tile[:-1]))(right(m)),
     )
 
 
@@ -177,7 +189,9 @@ def doubled_tile(patch: Patch) -> None:
     patch.setattr(
         systolic_gemm,
         "tile_kinds",
-        lambda m: (lambda t: replace(t, kind_of_tile=np.append(t.kind_of_tile, t.kind_of_tile[-1:])))(right(m)),
+        lambda m: (lambda t: replace(t, kind_of_tile=np.append(t.kind_of_tile, t.kind_of_tile[-1:])))(
+            right(m)
+        ),
     )
 
 
@@ -220,7 +234,9 @@ def lowering(change: Callable[[Conv2d], Conv2d]) -> Callable[[Patch], None]:
 
 
 def without_stride(c: Conv2d) -> Conv2d:
-    return replace(c, stride=(1, 1), P=c.H + c.pad[0] + c.pad[2] - c.R + 1, Q=c.W + c.pad[1] + c.pad[3] - c.S + 1)
+    return replace(
+        c, stride=(1, 1), P=c.H + c.pad[0] + c.pad[2] - c.R + 1, Q=c.W + c.pad[1] + c.pad[3] - c.S + 1
+    )
 
 
 def without_pad(c: Conv2d) -> Conv2d:
@@ -243,11 +259,15 @@ def pipeline_with(change: Callable[[Any], Any]) -> Callable[[Patch], None]:
 
 
 def stage(name: str, **changes: Any) -> Callable[[Any], Any]:
-    return lambda p: replace(p, stages=tuple(replace(s, **changes) if s.name == name else s for s in p.stages))
+    return lambda p: replace(
+        p, stages=tuple(replace(s, **changes) if s.name == name else s for s in p.stages)
+    )
 
 
 def slots(name: str, count: int) -> Callable[[Any], Any]:
-    return lambda p: replace(p, pools=tuple(replace(q, slots=count) if q.name == name else q for q in p.pools))
+    return lambda p: replace(
+        p, pools=tuple(replace(q, slots=count) if q.name == name else q for q in p.pools)
+    )
 
 
 def demand(name: str, change: Callable[[Any], Any]) -> Callable[[Patch], None]:
@@ -285,12 +305,16 @@ def unnamed_stall(patch: Patch) -> None:
 
 def stall_of_wrong_name(patch: Patch) -> None:
     swap = {"raw": "vector", "vector": "raw"}
-    patch.setattr(systolic, "CAUSES", tuple(replace(c, name=swap.get(c.name, c.name)) for c in systolic.CAUSES))
+    patch.setattr(
+        systolic, "CAUSES", tuple(replace(c, name=swap.get(c.name, c.name)) for c in systolic.CAUSES)
+    )
 
 
 def waits_forgotten(patch: Patch) -> None:
     right = route.join_plans
-    patch.setattr(route, "join_plans", lambda pipeline, plans, waits: right(pipeline, plans, [{} for _ in waits]))
+    patch.setattr(
+        route, "join_plans", lambda pipeline, plans, waits: right(pipeline, plans, [{} for _ in waits])
+    )
 
 
 def spilled_for_nothing(patch: Patch) -> None:

@@ -98,7 +98,11 @@ def words(annotation: Any) -> tuple[str, ...]:
 
 def others(found: Found) -> Iterator[str]:
     """Other values of a field, as a file would write them; some may lie outside the bounds."""
-    said, annotation, value = found.owner.declared[found.name], found.owner.model_fields[found.name].annotation, found.value
+    said, annotation, value = (
+        found.owner.declared[found.name],
+        found.owner.model_fields[found.name].annotation,
+        found.value,
+    )
     if isinstance(value, bool):
         yield str(not value).lower()
         return

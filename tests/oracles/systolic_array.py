@@ -170,7 +170,14 @@ class _StationaryArray:
 
 
 def run_output_stationary(
-    a: Matrix, b: Matrix, rows: int, cols: int, *, overlap: bool = False, drain: str = "none", handover: bool = False
+    a: Matrix,
+    b: Matrix,
+    rows: int,
+    cols: int,
+    *,
+    overlap: bool = False,
+    drain: str = "none",
+    handover: bool = False,
 ) -> Outcome:
     """a (M, K) times b (K, N) with the sums stationary.
 
@@ -179,7 +186,11 @@ def run_output_stationary(
     the run ends when the last is out. "hidden": each element copies its finished sum to a second register, and
     those shift down; the run ends with the last sum, its way out being hidden.
     """
-    blocks = [(a[m : m + rows], b[:, n : n + cols]) for m in range(0, len(a), rows) for n in range(0, b.shape[1], cols)]
+    blocks = [
+        (a[m : m + rows], b[:, n : n + cols])
+        for m in range(0, len(a), rows)
+        for n in range(0, b.shape[1], cols)
+    ]
     if overlap:
         spacing = a.shape[1]
         while True:  # the closest that folds can follow one another

@@ -21,9 +21,19 @@ Shape = tuple[int, int, int, int, int]  # rows, cols, m, n, k
 
 def shapes(count: int, seed: int) -> list[Shape]:
     """Small arrays and products: corners first, then drawn at random."""
-    corners = [(1, 1, 1, 1, 1), (1, 1, 3, 2, 4), (6, 1, 2, 3, 13), (1, 6, 2, 13, 3), (6, 6, 1, 13, 13), (5, 4, 13, 4, 5)]
+    corners = [
+        (1, 1, 1, 1, 1),
+        (1, 1, 3, 2, 4),
+        (6, 1, 2, 3, 13),
+        (1, 6, 2, 13, 3),
+        (6, 6, 1, 13, 13),
+        (5, 4, 13, 4, 5),
+    ]
     draw = np.random.default_rng(seed)
-    rest = [(*draw.integers(1, 7, 2).tolist(), *draw.integers(1, 14, 3).tolist()) for _ in range(count - len(corners))]
+    rest = [
+        (*draw.integers(1, 7, 2).tolist(), *draw.integers(1, 14, 3).tolist())
+        for _ in range(count - len(corners))
+    ]
     return [*corners, *rest]
 
 
@@ -66,7 +76,9 @@ def test_folds_one_after_another(dataflow: str) -> None:
 @pytest.mark.parametrize("dataflow", ["ws", "is"])
 def test_second_plane_hides_the_shift_of_separate_folds(dataflow: str) -> None:
     for shape in shapes(25, seed=2):
-        assert simulated(shape, dataflow, double_buffer=True) == stepped(shape, dataflow, planes=2).cycles, shape
+        assert simulated(shape, dataflow, double_buffer=True) == stepped(shape, dataflow, planes=2).cycles, (
+            shape
+        )
 
 
 @pytest.mark.parametrize("dataflow", ["ws", "is"])
@@ -91,7 +103,10 @@ def test_one_plane_could_gain_a_cycle_a_fold_by_handing_over_at_the_edge() -> No
     """The model counts shifting in and computing as separate phases. Registers written in the very cycle of
     their last use would save exactly one cycle between two folds: the price of the simple count."""
     shape = (4, 3, 7, 3, 12)  # three folds
-    assert simulated(shape, "ws", fold_overlap=True) - stepped(shape, "ws", overlap=True, handover=True).cycles == 2
+    assert (
+        simulated(shape, "ws", fold_overlap=True) - stepped(shape, "ws", overlap=True, handover=True).cycles
+        == 2
+    )
 
 
 @pytest.mark.parametrize("overlap", [False, True])
@@ -109,7 +124,9 @@ def test_sums_that_leave_by_a_second_register() -> None:
         rows, depth = shape[0], shape[4]
         behind_last = max(rows - depth, 0)
         found = simulated(shape, "os", fold_overlap=True)
-        assert found - behind_last == stepped(shape, "os", overlap=True, drain="hidden", handover=True).cycles, shape
+        assert (
+            found - behind_last == stepped(shape, "os", overlap=True, drain="hidden", handover=True).cycles
+        ), shape
 
 
 def test_hidden_drain_of_separate_folds_costs_nothing() -> None:

@@ -199,7 +199,7 @@ def test_bad_input_is_one_clear_message(case: str, tmp_path: Path, monkeypatch: 
     monkeypatch.chdir(here)
     arguments = make(files)
     kept = {path.name: path.read_bytes() for path in files.iterdir()}
-    result = CliRunner().invoke(main, [*arguments, *(["--json"] if arguments[0] == "run" else [])])
+    result = CliRunner().invoke(main, [*arguments, *(["--json", "-q"] if arguments[0] == "run" else [])])
     assert result.exit_code == 2 or (result.exit_code == 1 and "cannot write" in result.stderr), result.stderr
     assert result.stdout == ""
     assert result.stderr.startswith("hwsim: error: ")
@@ -226,7 +226,7 @@ def test_several_faults_of_a_file_are_told_at_once(tmp_path: Path, monkeypatch: 
 def test_the_real_command_does_the_same(case: str, tmp_path: Path) -> None:
     make, words = CASES[case]
     process = subprocess.run(
-        [sys.executable, "-c", "from hwsim.cli.main import main; main()", *make(tmp_path)],
+        [sys.executable, "-c", "from hwsim.cli.main import main; main()", *make(tmp_path), "-q"],
         cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert process.returncode in (1, 2)

@@ -95,11 +95,11 @@ def test_convolution_with_stride_and_padding(tmp_path: Path) -> None:
         "kernel_h", "kernel_w", "stride_h", "stride_w", "pad_h", "pad_w", "overrides",
     )  # fmt: skip
     start = ("systolic_plain", "conv2d", "int8", "compute_cycles")
-    row = (*start, 1, 2, 3, 9, 7, 16, 3, 5, 2, 1, 1, 2, ARRAY)
-    blank = (*start, 1, "", 3, 9, 7, 16, 3, 5, "", "", "", "", ARRAY)
+    row = (*start, 1, 2, 3, 17, 7, 16, 3, 5, 2, 1, 1, 2, ARRAY)
+    blank = (*start, 1, "", 3, 17, 7, 16, 3, 5, "", "", "", "", ARRAY)
     found = validate(table(tmp_path, row, blank, columns=columns)).outcomes
-    # im2col: K = 3 x 3 x 5 = 45. Strided and padded M = 2 x 5 x 7 = 70, five tiles; else M = 7 x 3 = 21, two.
-    assert [o.predicted for o in found] == [5 * (16 + 16 + 45 - 2), 2 * (16 + 16 + 45 - 2)]
+    # im2col: K = 3 x 3 x 5 = 45. Strided and padded M = 2 x 9 x 7 = 126, eight tiles; else M = 15 x 3 = 45, three.
+    assert [o.predicted for o in found] == [8 * (16 + 16 + 45 - 2), 3 * (16 + 16 + 45 - 2)]
 
 
 def test_rows_that_share_a_program_run_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

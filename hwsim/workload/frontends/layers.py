@@ -214,8 +214,10 @@ class WorkloadSpec(Spec):
                 "name",
                 f"{self.name[:100]!r} must be 1 to 100 letters, digits, underscores, dots and hyphens",
             )
-        if (self.input is None) == (not self.inputs):
-            yield "layers", "the network needs `input` (one) or `inputs` (by name), and not both"
+        if self.input is None and not self.inputs:
+            yield "layers", "have nothing to work on: add `input: {shape: [...]}`, or `inputs` by name"
+        if self.input is not None and self.inputs:
+            yield "inputs", "stand beside `input`: keep one of the two"
         if not self.layers:
             yield "layers", "has no layers; list at least one"
         if "seed" in self.parameters:

@@ -107,13 +107,17 @@ def test_negative_count_or_energy(result: Result, change: dict[str, float]) -> N
     ((name, value),) = change.items()
     array = np.array(getattr(result.usage, name), copy=True)
     array.flat[0] = value
-    assert "a count or an energy is negative" in refused(replace(result, usage=replace(result.usage, **{name: array})))
+    assert "a count or an energy is negative" in refused(
+        replace(result, usage=replace(result.usage, **{name: array}))
+    )
 
 
 def test_macs_that_nothing_multiplied(result: Result) -> None:
     counts = result.usage.counts.copy()
     counts[:, [action.startswith("mac_") for _, action in result.usage.keys]] = 0
-    assert "no multiplication was charged" in refused(replace(result, usage=replace(result.usage, counts=counts)))
+    assert "no multiplication was charged" in refused(
+        replace(result, usage=replace(result.usage, counts=counts))
+    )
 
 
 def test_all_that_is_broken_is_told(result: Result) -> None:
@@ -232,7 +236,10 @@ def test_rows_that_a_stride_jumps_over_need_not_be_read() -> None:
     def read(height: int, kernel: int, stride: int) -> int:
         rows = (height - kernel) // stride + 1
         problem = Conv2d(1, 1, height, 10, 1, kernel, 1, rows, 10, stride=(stride, 1))
-        operands = (Operand(height * 10, height * 10, "int8", "memory"), Operand(kernel, kernel, "int8", "weights"))
+        operands = (
+            Operand(height * 10, height * 10, "int8", "memory"),
+            Operand(kernel, kernel, "int8", "weights"),
+        )
         residency = Residency(operands, Operand(rows * 10, rows * 10, "int8", "chip"))
         return compulsory_read_bytes(Operator("c", problem, ("x", "w"), "y"), residency) - kernel
 

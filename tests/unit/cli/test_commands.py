@@ -124,7 +124,7 @@ def test_validate_prints_errors_by_group_and_counts_what_did_not_run(tmp_path: P
     for words in (
         "systolic_plain",
         "gemm, int8, compute_cycles",
-        "MdAPE %",
+        "MdAPE",
         "roofline",
         "2 rows run",
         "2 rows not run",
@@ -145,3 +145,13 @@ def test_validate_json_is_an_array_and_the_rest_goes_to_standard_error(tmp_path:
     assert found["rows"] == 2
     assert "2 rows not run" in result.stderr
     assert "lstm" in result.stderr
+
+
+def test_validate_fails_when_no_row_could_run(tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text("\n".join([MEASURED.splitlines()[0], MEASURED.splitlines()[3]]) + "\n")
+    result = CliRunner().invoke(main, ["validate", str(tmp_path / "m.csv"), "--json"])
+    assert (result.exit_code, json.loads(result.stdout)) == (2, [])
+    assert "1 row not run" in result.stderr
+    assert result.stderr.endswith(
+        "hwsim: error: none of the rows could run, so there is nothing to compare\n"
+    )

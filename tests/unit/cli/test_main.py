@@ -168,7 +168,7 @@ def test_a_closed_pipe_is_quiet_whatever_is_still_buffered() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", ["list", "--version", "schema design", "run lenet5 -d tpu_v1 --json --out {}"]
+    "arguments", ["list", "--version", "schema design", "run lenet5 -d tpu_v1 --json -q --out {}"]
 )
 def test_output_that_cannot_be_written_is_one_message(arguments: str, tmp_path: Path) -> None:
     with Path("/dev/full").open("w") as full:

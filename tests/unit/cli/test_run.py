@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from rich.console import Console
 
 from hwsim.cli.main import main
 from hwsim.cli.run import read_parameters
+from hwsim.cli.screen import Screen, emit
 from hwsim.cli.summary import percent, summary
 from hwsim.errors import SpecError
 from hwsim.result import Result
@@ -30,13 +30,12 @@ KEYS = {
 
 
 def drawn(result: Result, width: int, encoding: str = "utf-8") -> str:
-    """The summary as a terminal of `width` columns shows it."""
+    """The summary on a screen of `width` columns."""
     stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
-    screen = Console(
-        file=stream, width=width, force_terminal=True, markup=False, emoji=False, color_system=None
-    )
-    for part in summary(result, width):
-        screen.print(part)
+    screen = Screen()
+    screen.file = stream
+    screen.width = width
+    emit(screen, summary(result, width))
     stream.flush()
     return stream.buffer.getvalue().decode(encoding)  # type: ignore[attr-defined]
 
@@ -120,7 +119,7 @@ def test_no_line_is_wider_than_the_terminal(width: int) -> None:
 
 def test_synthetic_workloads_spills_and_notes_are_marked() -> None:
     text = drawn(sample_result(synthetic=True, spilled=("a", "b"), folder=Path("/out")), 120)
-    for words in ("synthetic", "2 tensors did not fit", "a note", "refresh"):
+    for words in ("synthetic", "2 tensors had no room", "a note", "refresh"):
         assert words in text
 
 

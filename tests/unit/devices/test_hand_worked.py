@@ -28,9 +28,13 @@ def stalls(found: Result) -> dict[str, int]:
 
 
 def test_nothing_else_is_charged() -> None:
-    assert set(run_case(CASES[0]).usage.columns()["component"]) == {component for component, _ in CASES[0].counts}
+    assert set(run_case(CASES[0]).usage.columns()["component"]) == {
+        component for component, _ in CASES[0].counts
+    }
     charged = run_case(CASES[0]).usage
-    assert {key for key, total in zip(charged.keys, charged.counts.sum(axis=0), strict=True) if total} == set(CASES[0].counts)
+    assert {key for key, total in zip(charged.keys, charged.counts.sum(axis=0), strict=True) if total} == set(
+        CASES[0].counts
+    )
 
 
 def test_picojoules_of_every_component() -> None:
@@ -44,7 +48,9 @@ def test_leakage_is_power_times_time() -> None:
     assert found.leakage_energy_j == pytest.approx(sum(found.area.leakage_w) * 38e-9, rel=1e-12)
     assert found.energy_j == pytest.approx(found.dynamic_energy_j + found.leakage_energy_j, rel=1e-12)
     parts = found.energy_parts
-    assert sum(p["dynamic_j"] + p["leakage_j"] for p in parts.values()) == pytest.approx(found.energy_j, rel=1e-12)
+    assert sum(p["dynamic_j"] + p["leakage_j"] for p in parts.values()) == pytest.approx(
+        found.energy_j, rel=1e-12
+    )
 
 
 def test_area_of_components() -> None:

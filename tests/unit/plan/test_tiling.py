@@ -51,7 +51,8 @@ def test_boxes_come_in_the_order_of_their_loops(mapping: GemmMapping) -> None:
 
 
 @pytest.mark.parametrize(
-    ("total", "size", "extents"), [(7, 3, [3, 3, 1]), (6, 3, [3, 3]), (3, 3, [3]), (2, 3, [2]), (9, 2, [2, 2, 2, 2, 1])]
+    ("total", "size", "extents"),
+    [(7, 3, [3, 3, 1]), (6, 3, [3, 3]), (3, 3, [3]), (2, 3, [2]), (9, 2, [2, 2, 2, 2, 1])],
 )
 def test_edges_by_hand(total: int, size: int, extents: list[int]) -> None:
     kinds = tile_kinds(GemmMapping(1, total, 1, 1, min(size, total), 1, 1))

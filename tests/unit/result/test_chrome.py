@@ -77,16 +77,30 @@ def test_many_tiles_are_merged_to_one_event_an_operator_and_stage_and_said_so() 
     assert events_of(sample_result(), max_tile_events=13)[2]["detail"] == "one event a tile and stage"
 
 
-def test_a_stage_with_too_many_tiles_in_flight_is_merged_alone() -> None:
+def in_flight(count: int, settle_ps: int) -> Result:
+    """`count` tiles of conv1 that start every 200 ps and settle for `settle_ps`, side by side."""
     result = sample_result()
-    count = MAX_LANES + 4
+    durations = result.trace.durations_ps.copy()
+    durations[3, 1] = settle_ps
     trace = Trace(
         result.trace.stages, result.trace.stage_resources, np.array([0, 1, 1 + count, 2 + count]),
-        np.array([0] + [1] * count + [2], dtype=np.int32), result.trace.durations_ps,
-        np.tile(np.arange(count + 2) * 200, (4, 1)), 200 * (count + 10), "fast",
+        np.array([0] + [1] * count + [2], dtype=np.int32), durations,
+        np.tile(np.arange(count + 2) * 200, (4, 1)), 200 * (count + 100), "fast",
     )  # fmt: skip
-    long = replace(trace, durations_ps=np.array([[0, 100, 300], [50, 0, 40], [0, 200, 250], [0, 9000, 0]]))
-    spans, threads, _ = events_of(replace(result, trace=long), max_tile_events=1000)
+    return replace(result, trace=trace)
+
+
+@pytest.mark.parametrize(("settle_ps", "rows"), [(200, 1), (201, 2), (900, 5), (1000, 5), (1001, 6)])
+def test_tiles_that_overlap_take_as_many_rows_as_are_needed(settle_ps: int, rows: int) -> None:
+    spans, threads, _ = events_of(in_flight(40, settle_ps), max_tile_events=1000)
+    check_rows(spans, threads)
+    assert sum(name.startswith("settle on delay") for name in threads.values()) == rows
+    assert sum(e["cat"] == "settle" for e in spans) == 40
+
+
+def test_a_stage_with_too_many_tiles_in_flight_is_merged_alone() -> None:
+    count = MAX_LANES + 4
+    spans, threads, _ = events_of(in_flight(count, 9000), max_tile_events=1000)
     settle = [e for e in spans if e["cat"] == "settle"]
     assert len(settle) == 1
     assert settle[0]["args"]["tiles"] == count

@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -143,12 +144,22 @@ def test_a_failure_at_the_last_rename_puts_the_old_folder_back(
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
-def test_two_writers_of_one_folder_leave_one_whole_result(tmp_path: Path) -> None:
+def test_two_writers_of_one_folder_leave_one_whole_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     faults: list[BaseException] = []
+    real = Path.rename
+
+    def slow(path: Path, target: Path) -> Path:
+        moved = real(path, target)
+        time.sleep(0.005)  # the moment in which there is no folder
+        return moved
+
+    monkeypatch.setattr(Path, "rename", slow)
 
     def work(batch: int) -> None:
         try:
-            for _ in range(20):
+            for _ in range(8):
                 write_folder(sample_result(batch=batch), tmp_path / "out")
         except OutputError as error:
             faults.append(error)

@@ -70,7 +70,7 @@ def test_branches_are_joined_by_name_in_any_order(tmp_path: Path) -> None:
 def test_repeats_are_written_out(tmp_path: Path) -> None:
     net = load(
         tmp_path,
-        "{kind: repeat, times: 3, layers: [{name: a, kind: conv, out_channels: 3, kernel: 1}, {kind: relu}, "
+        "{kind: repeat, times: 3, layers: [{name: a, kind: conv, out_channels: 3, kernel: 1}, "
         "{name: b, kind: add, inputs: [a, relu9]}]}\n{name: relu9, kind: relu, inputs: [input]}\n"
         "{name: end, kind: add, inputs: [b.3, b.1]}",
     )
@@ -181,10 +181,10 @@ def test_a_fault_has_a_place_and_a_cure(tmp_path: Path, layers: str, message: st
 
 
 HEADS = [
-    ("layers:\n", "input", "is missing"),
+    ("layers:\n", "net.yaml:1:1: name: is missing", ""),
     ("name: ../up\ninput: {shape: [1, 3]}\nlayers:\n", "name: '../up' must be", "letters"),
-    ("name: net\nlayers:\n", "needs `input`", "`inputs`"),
-    ("name: net\ninput: {shape: [1, 3]}\ninputs: {a: {shape: [1]}}\nlayers:\n", "not both", "net.yaml:4"),
+    ("name: net\nlayers:\n", "have nothing to work on", "net.yaml:3:3: layers"),
+    ("name: net\ninput: {shape: [1, 3]}\ninputs: {a: {shape: [1]}}\nlayers:\n", "keep one of the two", "net.yaml:3:9: inputs"),
     ("name: net\ninput: {shape: [batch, 0]}\nlayers:\n", "net.yaml:2:8: input", "at least 1"),
     ("name: net\ninput: {shape: [width, 3]}\nlayers:\n", "there is no parameter 'width'", "net.yaml:2:8: input"),
     ("name: net\nparameters: {batch: 0}\ninput: {shape: [1]}\nlayers:\n", "net.yaml:2:21: parameters.batch", "at least 1"),
