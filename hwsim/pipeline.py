@@ -88,7 +88,6 @@ def prepare(graph: Workload, device: Device) -> Prepared:
         graph,
         chip_bytes=device.chip_bytes,
         memory_bytes=device.memory_bytes,
-        host_link=device.host_link,
         background_share=device.background_share,
     )
     plans, program = make_program(device, order)
@@ -108,12 +107,11 @@ def make_program(device: Device, order: Schedule) -> tuple[tuple[Plan, ...], Pro
     plans = tuple(
         device.plan(op, residency) for op, residency in zip(order.operators, order.residencies, strict=True)
     )
-    waits: list[dict[str, int]] = [{} for _ in plans]
+    waits: list[dict[str, set[int]]] = [{} for _ in plans]
     for edge in order.edges:
         consumer, producer = order.operators[edge.consumer], order.operators[edge.producer]
         name = device.wait_name(consumer, edge.operand, producer, edge.place)
-        # Results leave in order, so the latest producer of a kind stands for all of them.
-        waits[edge.consumer][name] = max(waits[edge.consumer].get(name, -1), edge.producer)
+        waits[edge.consumer].setdefault(name, set()).add(edge.producer)
     return plans, join_plans(device.pipeline, plans, waits)
 
 
@@ -199,7 +197,9 @@ def _timing_table(device: Device, prepared: Prepared, timeline: Timeline, trace:
 
 
 def _provenance(graph: Workload, machine: Design, device: Device, technology: str, path: str) -> Provenance:
-    ideal = tuple(f"{name}: unlimited in this design, so it has no energy and no area" for name in device.ideal)
+    ideal = tuple(
+        f"{name}: unlimited in this design, so it has no energy and no area" for name in device.ideal
+    )
     return Provenance(
         version=__version__,
         workload_source=graph.source.path,
@@ -213,4 +213,3 @@ def _provenance(graph: Workload, machine: Design, device: Device, technology: st
         notes=tuple(graph.notes),
         unmodelled=(*ALWAYS_UNMODELLED, *device.unmodelled, *ideal),
     )
-

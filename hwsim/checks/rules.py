@@ -91,7 +91,7 @@ def _stalls(result: Result) -> Iterator[str]:
 
 
 def expected_macs(operator: Operator) -> int:
-    """Multiply-accumulates from the loop bounds alone (rule 2), written out rather than taken from the problem."""
+    """Multiply-accumulates from the loop bounds alone (rule 2), written out and not asked of the problem."""
     p = operator.problem
     if isinstance(p, Conv2d):
         window = ((p.R - 1) * p.dilation[0] + 1, (p.S - 1) * p.dilation[1] + 1)

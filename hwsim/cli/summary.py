@@ -60,11 +60,18 @@ def _title(result: Result) -> Text:
     title.append(" on ")
     title.append(printable(result.design), style="bold")
     title.append(f", batch {result.batch}, {printable(result.dtype)}")
+    title.append(f"\n{printable(_sources(result))}", style="dim")
     if result.synthetic:
-        title.append(
-            "  [synthetic workload: its shapes are made up to fit published totals]", style="magenta"
-        )
+        title.append("\nsynthetic workload: no publication gives its shapes", style="magenta")
     return title
+
+
+def _sources(result: Result) -> str:
+    """Which files the names stood for, and what was changed in them."""
+    said = result.provenance
+    files = [_near(Path(path)) for path in (said.workload_source, said.design_source) if path]
+    changes = f", with {', '.join(said.overrides)}" if said.overrides else ""
+    return f"from {' and '.join(files) or 'objects made in code'}{changes}"
 
 
 def _headline(result: Result) -> Table:
@@ -200,11 +207,11 @@ def _footer(result: Result) -> RenderableType:
     return Group("", where, Text(FOLDER_HINT, style="dim"))
 
 
-def _near(folder: Path | None) -> str:
+def _near(path: Path | None) -> str:
     """A path as short as it can be typed from here."""
-    if folder is not None and folder.is_relative_to(Path.cwd()):
-        folder = folder.relative_to(Path.cwd())
-    return str(folder)
+    if path is not None and path.is_relative_to(Path.cwd()):
+        path = path.relative_to(Path.cwd())
+    return str(path)
 
 
 def percent(share: float) -> str:

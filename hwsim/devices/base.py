@@ -31,6 +31,9 @@ class Device(Protocol):
     def unmodelled(self) -> tuple[str, ...]:
         """What this kind leaves out, in sentences."""
 
+    def __hash__(self) -> int:
+        """Of the object itself or of its spec: plans are kept by device."""
+
     def supports(self, operator: Operator, formats: Sequence[str]) -> str:
         """Why the operator cannot run here, or an empty string."""
 

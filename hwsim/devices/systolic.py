@@ -100,7 +100,8 @@ class SystolicDevice:
             if mapping.tiles > MAX_TILES:
                 raise CapacityError(
                     f"operator {operator.name} needs {mapping.tiles:,} tiles on a {self.spec.array.rows} x "
-                    f"{self.spec.array.cols} array, more than the {MAX_TILES:,} hwsim simulates: use a larger array"
+                    f"{self.spec.array.cols} array, more than the {MAX_TILES:,} hwsim simulates: use a "
+                    "larger array"
                 )
             plan = self._gemm_columns(gemm, mapping, extra)
             if best is None or self._floor_ps(plan) < self._floor_ps(best):
@@ -143,15 +144,15 @@ class SystolicDevice:
             "stream": stream_end & bool(streams.any()),
         }
         actions = self._gemm_actions(gemm, tiles, pair)
-        plan = self._columns(t.kind_of_tile, len(t.m), demands, takes, frees, actions, mapping)
-        return plan
+        return self._columns(t.kind_of_tile, len(t.m), demands, takes, frees, actions, mapping)
 
     def _array_cycles(self, tiles: GemmTiles, per_row: int) -> tuple[NDArray[np.int64], int]:
         """Cycles that a tile occupies the array, and the skew left to settle behind it.
 
         Data enter and leave the array as a diagonal, so a tile alone takes its rows plus R + C - 2 cycles
-        (Kung's systolic skew). With fold overlap the next tile follows at once and the skew only delays results.
-        Sums that drain behind the next tile need their way out for as long, so a shorter tile waits for it.
+        (Kung's systolic skew). With fold overlap the next tile follows at once and the skew only delays
+        results. Sums that drain behind the next tile need their way out for as long, so a shorter tile waits
+        for it.
         """
         array, t = self.spec.array, tiles.kinds
         rows = {"ws": t.m, "is": t.n, "os": t.k}[array.dataflow] * per_row
@@ -193,7 +194,7 @@ class SystolicDevice:
         }
 
     def _plan_vector(self, operator: Operator, residency: Residency) -> Plan:
-        tiles = vector_tiles(operator, residency)
+        tiles = vector_tiles(residency)
         work = tiles.results * element_operations(operator.problem)
         read = {place: tiles.share(residency.operands, place) for place in ("chip", "memory", "weights")}
         written = tiles.share([residency.output], residency.output.place)

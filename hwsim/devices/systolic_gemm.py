@@ -119,9 +119,9 @@ def _fitting(
     least = 1 if narrower else cols
     if stream_bytes is not None and not fits(1, least):
         raise CapacityError(
-            f"one row of tiles needs {format_bytes(_streamed_bytes(gemm, 1, least, packed))} of streaming buffer "
-            f"(double-buffered), and {format_bytes(stream_bytes)} of the unified buffer are left for it: use a "
-            "larger unified_buffer"
+            f"one row of tiles needs {format_bytes(_streamed_bytes(gemm, 1, least, packed))} of streaming "
+            f"buffer (double-buffered), and {format_bytes(stream_bytes)} of the unified buffer are left for "
+            "it: use a larger unified_buffer"
         )
     if fits(1, cols):
         yield _most(rows, lambda some: fits(some, cols)), cols
@@ -161,7 +161,7 @@ class GemmTiles:
 
 def tiles_of(gemm: Gemm, mapping: GemmMapping, dataflow: str) -> GemmTiles:
     """Bytes and multiplications of every tile kind. Weights that the array holds are fetched when the (k, n)
-    block changes; those that only stream through it (os, is) are held nowhere and come anew for every tile."""
+    block changes; those that only stream through it (os, is) are held nowhere and come anew for each tile."""
     t = tile_kinds(mapping)
     single_k = mapping.tile_k >= mapping.k
     always = np.ones(len(t.m), dtype=np.bool_)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwsim.plan.residency import Operand, Residency
-from hwsim.workload.operators import Elementwise, Lrn, Move, Operator, OperatorProblem, Pool, Softmax
+from hwsim.workload.operators import Elementwise, Lrn, Move, OperatorProblem, Pool, Softmax
 
 VECTOR_KINDS = ("pool", "elementwise", "softmax", "lrn", "move")
 
@@ -49,7 +49,7 @@ class VectorTiles:
         return -(-size * self.results // self.total)
 
 
-def vector_tiles(operator: Operator, residency: Residency) -> VectorTiles:
+def vector_tiles(residency: Residency) -> VectorTiles:
     """One tile where all is on chip; else slices of which two fit the streaming buffer."""
     total = max(1, residency.output.elements)
     size = total

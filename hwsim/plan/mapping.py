@@ -42,8 +42,8 @@ class GemmMapping:
                 ("m", self.m, self.tile_m), ("n", self.n, self.tile_n), ("k", self.k, self.tile_k),
             )
         }  # fmt: skip
-        outer, inner = self.order
-        rows = []
+        outer, inner = self.order[0], self.order[1]
+        rows: list[tuple[int, ...]] = []
         for b in range(self.batch):
             for first in cuts[outer]:
                 for second in cuts[inner]:

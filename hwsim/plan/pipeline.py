@@ -59,7 +59,7 @@ class SlotPool:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """A dependence between tiles: `stage` of a waiting tile is not issued before `upon` of another tile ended."""
+    """A dependence between tiles: `stage` of one is not issued before `upon` of another has ended."""
 
     name: str
     stage: str

@@ -6,7 +6,7 @@ are stated once a kind and each tile names its kind. A device whose tiles all di
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -34,7 +34,8 @@ class Plan:
     mapping: GemmMapping | None = None  # which box of the problem each tile is, where there is one
 
     def __post_init__(self) -> None:
-        for array in (self.kind_of_tile, self.demands, self.takes, self.frees, *self.actions.values()):
+        self.kind_of_tile.setflags(write=False)
+        for array in (self.demands, self.takes, self.frees, *self.actions.values()):
             array.setflags(write=False)
 
     @property
@@ -94,9 +95,11 @@ class Program:
         return len(self.kind_of_tile)
 
 
-def join_plans(pipeline: Pipeline, plans: Sequence[Plan], producers: Sequence[Mapping[str, int]]) -> Program:
-    """Join plans in issue order. `producers[i]` maps a Wait's name to the operator (index below i) whose
-    last tile the first tile of operator i waits for. Equal plan objects share their kinds."""
+def join_plans(
+    pipeline: Pipeline, plans: Sequence[Plan], producers: Sequence[Mapping[str, Collection[int]]]
+) -> Program:
+    """Join plans in issue order. `producers[i]` maps a Wait's name to the operators (indices below i) whose
+    last tiles the first tile of operator i waits for. Equal plan objects share their kinds."""
     first_tile = np.zeros(len(plans) + 1, dtype=np.int64)
     np.cumsum([plan.tiles for plan in plans], out=first_tile[1:])
     offsets: dict[int, int] = {}
@@ -112,23 +115,22 @@ def join_plans(pipeline: Pipeline, plans: Sequence[Plan], producers: Sequence[Ma
         if plans
         else np.zeros(0, dtype=np.int32)
     )
-    columns = {
-        name: np.concatenate([getattr(plan, name) for plan in distinct], axis=1)
-        if distinct
-        else np.zeros((len(rows), 0), dtype=dtype)
-        for name, rows, dtype in (
-            ("durations_ps", pipeline.stages, np.int64),
-            ("takes", pipeline.pools, np.bool_),
-            ("frees", pipeline.pools, np.bool_),
+    if distinct:
+        durations_ps, takes, frees = (
+            np.concatenate([getattr(plan, name) for plan in distinct], axis=1)
+            for name in ("durations_ps", "takes", "frees")
         )
-    }
+    else:
+        durations_ps = np.zeros((len(pipeline.stages), 0), dtype=np.int64)
+        takes = frees = np.zeros((len(pipeline.pools), 0), dtype=np.bool_)
     wait_tiles: list[Int64Array] = []
     wait_upon: list[Int64Array] = []
     for wait in pipeline.waits:
         pairs = [
-            (int(first_tile[i]), int(first_tile[found[wait.name] + 1]) - 1)
+            (int(first_tile[i]), int(first_tile[producer + 1]) - 1)
             for i, found in enumerate(producers)
-            if wait.name in found and plans[i].tiles
+            if plans[i].tiles
+            for producer in sorted(found.get(wait.name, ()))
         ]
         table = np.array(pairs, dtype=np.int64).reshape(-1, 2)
         wait_tiles.append(table[:, 0].copy())
@@ -138,9 +140,9 @@ def join_plans(pipeline: Pipeline, plans: Sequence[Plan], producers: Sequence[Ma
         tuple(plans),
         first_tile,
         kind_of_tile.astype(np.int32, copy=False),
-        columns["durations_ps"],
-        columns["takes"],
-        columns["frees"],
+        durations_ps,
+        takes,
+        frees,
         tuple(wait_tiles),
         tuple(wait_upon),
     )

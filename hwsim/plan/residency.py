@@ -78,7 +78,6 @@ def schedule(
     *,
     chip_bytes: int | None,
     memory_bytes: int | None,
-    host_link: bool,
     background_share: float = 0.0,
 ) -> Schedule:
     """Order the operators, decide where tensors live, and put transfers around them.

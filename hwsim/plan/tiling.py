@@ -1,4 +1,4 @@
-"""Tile kinds of a blocked matrix product: few distinct (extent, first, last) classes along each of m, n, k."""
+"""Tile kinds of a blocked matrix product: few (extent, first, last) classes along each of m, n and k."""
 
 from __future__ import annotations
 

@@ -75,9 +75,8 @@ class Result:
     @cached_property
     def multiplications(self) -> int:
         """Multiplications executed: more than `macs` where zeros are multiplied."""
-        return sum(
-            int(self.usage.counts[:, j].sum()) for j, (_, action) in enumerate(self.usage.keys) if action.startswith("mac_")
-        )
+        totals = zip(self.usage.keys, self.usage.counts.sum(axis=0).tolist(), strict=True)
+        return sum(total for (_, action), total in totals if action.startswith("mac_"))
 
     @property
     def utilization(self) -> float:
@@ -96,9 +95,13 @@ class Result:
     @cached_property
     def energy_parts(self) -> dict[str, dict[str, float]]:
         """Component -> {"dynamic_j", "leakage_j"}; all of them add up to `energy_j`."""
-        parts = {name: {"dynamic_j": pj * 1e-12, "leakage_j": 0.0} for name, pj in self.usage.by_component().items()}
+        parts = {
+            name: {"dynamic_j": energy_pj * 1e-12, "leakage_j": 0.0}
+            for name, energy_pj in self.usage.by_component().items()
+        }
         for name, leakage_w in zip(self.area.components, self.area.leakage_w, strict=True):
-            parts.setdefault(name, {"dynamic_j": 0.0, "leakage_j": 0.0})["leakage_j"] += leakage_w * self.latency_s
+            part = parts.setdefault(name, {"dynamic_j": 0.0, "leakage_j": 0.0})
+            part["leakage_j"] += leakage_w * self.latency_s
         return parts
 
     @property

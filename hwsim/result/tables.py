@@ -46,7 +46,10 @@ class TimingTable:
     makespan_ps: int
 
     def __post_init__(self) -> None:
-        for array in (self.macs, self.tiles, self.completion_ps, self.busy_ps, self.active_ps, self.stalls_ps, self.bound_ps):
+        for array in (
+            self.macs, self.tiles, self.completion_ps, self.overlapped, self.busy_ps, self.active_ps,
+            self.stalls_ps, self.bound_ps,
+        ):  # fmt: skip
             array.setflags(write=False)
 
     @cached_property
@@ -73,7 +76,7 @@ class TimingTable:
         return tuple(self.resources[b] if per_server[i, b] > 0 else "" for i, b in enumerate(best))
 
     def columns(self) -> Columns:
-        """One row an operator: name, kind, layer, macs, tiles, elapsed, active, stalls and busy times in ps."""
+        """One row an operator: name, kind, layer, macs, tiles, and its times in ps."""
         columns: Columns = {
             "operator": self.names, "kind": self.kinds, "layer": self.layers, "macs": self.macs,
             "tiles": self.tiles, "completion_ps": self.completion_ps, "elapsed_ps": self.elapsed_ps,
@@ -113,7 +116,9 @@ class UsageTable:
 
     def total(self, component: str, action: str) -> int:
         """Count of one action over the whole run (0 where nothing was charged)."""
-        return int(self.counts[:, self.keys.index((component, action))].sum()) if (component, action) in self.keys else 0
+        if (component, action) not in self.keys:
+            return 0
+        return int(self.counts[:, self.keys.index((component, action))].sum())
 
     def by_component(self) -> dict[str, float]:
         """Dynamic energy in pJ by component, in the order of first use."""
@@ -123,7 +128,7 @@ class UsageTable:
         return totals
 
     def columns(self) -> Columns:
-        """One row an (operator, component, action) that was charged: count, pJ a count, energy in pJ, source."""
+        """One row an (operator, component, action) that was charged: count, energy in pJ, source."""
         rows, keys = np.nonzero(self.counts)
         return {
             "operator": [self.names[i] for i in rows],

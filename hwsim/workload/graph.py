@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, Literal
 
 from hwsim.errors import SpecError
@@ -53,6 +54,9 @@ class Workload:
     _variants: dict[tuple[str, str], Workload] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
+        # Loaded workloads are cached and shared, so nobody may change what they hold.
+        object.__setattr__(self, "tensors", MappingProxyType(dict(self.tensors)))
+        object.__setattr__(self, "parameters", MappingProxyType(dict(self.parameters)))
         check_graph(self.operators, self.tensors, self.inputs, self.outputs)
 
     def __reduce__(self) -> tuple[Any, ...]:

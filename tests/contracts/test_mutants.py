@@ -1,8 +1,8 @@
 """Deliberate faults, put into hwsim one by one: each must be caught by what this test house checks.
 
 The judges are the same checks that other tests make at length: hand-worked runs, the register-stepped array,
-agreement of the two timing paths, and the honesty rules that run inside every run. A fault that all of them let
-pass would be one that the tests cannot see.
+agreement of the two timing paths, and the honesty rules that run inside every run. A fault that all of them
+let pass would be one that the tests cannot see.
 """
 
 from __future__ import annotations
@@ -96,8 +96,13 @@ def honesty_rules() -> None:
 
 
 JUDGES: tuple[Callable[[], None], ...] = (
-    honesty_rules, hand_worked_time, hand_worked_counts, hand_worked_energy_and_area, stepped_array, both_timing_paths,
-)  # fmt: skip
+    honesty_rules,
+    hand_worked_time,
+    hand_worked_counts,
+    hand_worked_energy_and_area,
+    stepped_array,
+    both_timing_paths,
+)
 
 
 def caught_by() -> list[str]:

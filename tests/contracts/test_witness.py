@@ -1,8 +1,8 @@
 """Every field of every shipped design has a witness: a run that changes when the field does (rule 5).
 
 The walk is generic, over whatever the specs declare. A field is changed to other values inside its bounds; if
-no run of a small set notices in time, usage or area, the field means nothing and must be given a meaning or go.
-Descriptive fields are exempt, and marked so in their declaration.
+no run of a small set notices in time, usage or area, the field means nothing and must be given a meaning or
+go. Descriptive fields are exempt, and marked so in their declaration.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ OWN: Formats = (None, None)  # the number format that the design itself names
 
 @dataclass(frozen=True)
 class Found:
-    """One field of a design: its full path, its owner's class, and its value (a default in absent sections)."""
+    """One field of a design: its full path, its owner's class, and its value (a default in absent
+    sections)."""
 
     path: str
     owner: type[Spec]
@@ -213,9 +214,8 @@ def test_the_default_device_runs_the_workload(tmp_path: Path) -> None:
     head, _, body = text.partition("kind: systolic")
     device = "    " + ("kind: systolic" + body).replace("\n", "\n    ").rstrip()
     path = tmp_path / "pair.yaml"
-    path.write_text(
-        f"{head}default_device: left\ndevices:\n  left:\n{device}\n  right:\n{device.replace('lanes: 2', 'lanes: 1')}\n"
-    )
+    other = device.replace("lanes: 2", "lanes: 1")
+    path.write_text(f"{head}default_device: left\ndevices:\n  left:\n{device}\n  right:\n{other}\n")
     assert outcome(load_design(path), 0, OWN) != outcome(load_design(path, ("default_device=right",)), 0, OWN)
 
 

@@ -3,11 +3,12 @@
 Every processing element holds an activation, a partial sum and one or two stationary operands. All registers
 are read in a cycle and written at its end, at one clock edge. Operands enter skewed, by one cycle a row and a
 column. The cycles of a run are the edges until its last result is there. No formula of time is used: folds
-enter as soon as the registers that they need are free, which the array itself shows (a value written too early
-or too late gives a wrong product, or a `Collision`).
+enter as soon as the registers that they need are free, which the array itself shows (a value written too
+early or too late gives a wrong product, or a `Collision`).
 
 `handover` decides whether a register may take the next fold's value at the very edge at which it gives the
-last one's away, as flip-flops can. Without it shifting in, computing and shifting out are phases of their own.
+last one's away, as flip-flops can. Without it shifting in, computing and shifting out are phases of their
+own.
 """
 
 from __future__ import annotations
@@ -112,7 +113,8 @@ class _StationaryArray:
         return fold < len(self.entered) and self.entered[fold] == self.folds[fold].steps
 
     def control(self, overlap: bool, handover: bool) -> None:
-        """Choose what enters this cycle: a line of activations, and a stationary block that begins to shift."""
+        """Choose what enters this cycle: a line of activations, and a stationary block that begins to
+        shift."""
 
         def gone(fold: int) -> bool:
             return fold < 0 or (self._has_entered(fold) if overlap else self.is_out(fold))
@@ -156,8 +158,8 @@ class _StationaryArray:
                 self.results[tag[-1, c]][c].append(int(self.sum[-1, c]))
 
     def _shifted_in(self) -> Matrix:
-        """Column c starts c cycles late, as the data do. In its cycle j the operand of row rows - 1 - j enters
-        at the top, and rows 1 to j take over what is above them."""
+        """Column c starts c cycles late, as the data do. In its cycle j the operand of row rows - 1 - j
+        enters at the top, and rows 1 to j take over what is above them."""
         after = self.plane.copy()
         for f, begun in enumerate(self.load_begun):
             for c in range(self.cols):
@@ -183,8 +185,8 @@ def run_output_stationary(
 
     `drain` is how finished sums leave. "none": they are taken where they are, and the run ends with the last
     sum. "serial": they shift down in place, one row a cycle, a column as soon as its bottom element is done;
-    the run ends when the last is out. "hidden": each element copies its finished sum to a second register, and
-    those shift down; the run ends with the last sum, its way out being hidden.
+    the run ends when the last is out. "hidden": each element copies its finished sum to a second register,
+    and those shift down; the run ends with the last sum, its way out being hidden.
     """
     blocks = [
         (a[m : m + rows], b[:, n : n + cols])

@@ -1,4 +1,4 @@
-"""Graphs and numbers against ONNX's own tools: its shape inference, and onnxruntime. No code is shared with hwsim."""
+"""Graphs and numbers against ONNX's own shape inference and onnxruntime, which share no code with hwsim."""
 
 from __future__ import annotations
 
@@ -72,12 +72,16 @@ def run(proto: onnx.ModelProto, x: np.ndarray) -> np.ndarray:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(
+        proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
     result: np.ndarray = session.run(None, {"x": x})[0]
     return result
 
 
-def graph(nodes: Sequence[onnx.NodeProto], shape: Sequence[int], weights: dict[str, np.ndarray]) -> onnx.ModelProto:
+def graph(
+    nodes: Sequence[onnx.NodeProto], shape: Sequence[int], weights: dict[str, np.ndarray]
+) -> onnx.ModelProto:
     made = helper.make_graph(
         nodes,
         "g",
@@ -99,7 +103,11 @@ def pair(low: int, high: int) -> st.SearchStrategy[list[int]]:
 @st.composite
 def windows(draw: st.DrawFn) -> dict[str, Any]:
     kernel = draw(pair(1, 4))
-    given: dict[str, Any] = {"kernel_shape": kernel, "strides": draw(pair(1, 3)), "dilations": draw(pair(1, 2))}
+    given: dict[str, Any] = {
+        "kernel_shape": kernel,
+        "strides": draw(pair(1, 3)),
+        "dilations": draw(pair(1, 2)),
+    }
     auto = draw(st.sampled_from(["NOTSET", "NOTSET", "NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER"]))
     if auto == "NOTSET":
         given["pads"] = [draw(st.integers(0, k - 1)) for k in (*kernel, *kernel)]
@@ -111,7 +119,9 @@ def windows(draw: st.DrawFn) -> dict[str, Any]:
 
 @settings(max_examples=150)
 @given(st.integers(1, 9), st.integers(1, 9), windows())
-def test_convolutions_have_the_shape_that_onnxruntime_gives(height: int, width: int, given: dict[str, Any]) -> None:
+def test_convolutions_have_the_shape_that_onnxruntime_gives(
+    height: int, width: int, given: dict[str, Any]
+) -> None:
     weights = {"w": np.ones((2, 1, *given["kernel_shape"]), dtype=np.float32)}
     proto = graph([helper.make_node("Conv", ["x", "w"], ["y"], **given)], (1, 1, height, width), weights)
     try:
@@ -126,13 +136,21 @@ def test_convolutions_have_the_shape_that_onnxruntime_gives(height: int, width: 
 
 
 @settings(max_examples=150)
-@given(st.integers(1, 9), st.integers(1, 9), windows(), st.sampled_from(["MaxPool", "AveragePool"]), st.booleans())
+@given(
+    st.integers(1, 9),
+    st.integers(1, 9),
+    windows(),
+    st.sampled_from(["MaxPool", "AveragePool"]),
+    st.booleans(),
+)
 def test_pools_have_the_shape_that_onnxruntime_gives(
     height: int, width: int, given: dict[str, Any], kind: str, ceil: bool
 ) -> None:
     window = [(k - 1) * d + 1 for k, d in zip(given["kernel_shape"], given["dilations"], strict=True)]
     pads = given.get("pads", [0, 0, 0, 0])
-    assume(all(h + a + b >= w for h, a, b, w in zip((height, width), pads[:2], pads[2:], window, strict=True)))
+    assume(
+        all(h + a + b >= w for h, a, b, w in zip((height, width), pads[:2], pads[2:], window, strict=True))
+    )
     if "auto_pad" not in given:
         given = {**given, "ceil_mode": int(ceil)}
     proto = graph([helper.make_node(kind, ["x"], ["y"], **given)], (1, 1, height, width), {})
@@ -149,8 +167,8 @@ def test_pools_have_the_shape_that_onnxruntime_gives(
 
 @pytest.mark.parametrize("bias", [True, False])
 def test_a_folded_block_computes_what_onnxruntime_computes(bias: bool) -> None:
-    """Conv, BatchNormalization, Mul, Add and Relu become one convolution; its numbers are worked out here with
-    plain loops."""
+    """Conv, BatchNormalization, Mul, Add and Relu become one convolution, which is worked out here
+    with plain loops."""
     rng = np.random.default_rng(1)
 
     def draw(*shape: int) -> np.ndarray:
@@ -161,7 +179,9 @@ def test_a_folded_block_computes_what_onnxruntime_computes(bias: bool) -> None:
     if not bias:
         del weights["c"]
     nodes = [
-        helper.make_node("Conv", ["x", "w", *(["c"] if bias else [])], ["p"], strides=[2, 1], pads=[1, 0, 0, 2]),
+        helper.make_node(
+            "Conv", ["x", "w", *(["c"] if bias else [])], ["p"], strides=[2, 1], pads=[1, 0, 0, 2]
+        ),
         helper.make_node("BatchNormalization", ["p", "g", "b", "m", "v"], ["q"], epsilon=0.125),
         helper.make_node("Mul", ["q", "s"], ["r"]),
         helper.make_node("Add", ["t", "r"], ["u"]),

@@ -98,7 +98,7 @@ def test_convolution_with_stride_and_padding(tmp_path: Path) -> None:
     row = (*start, 1, 2, 3, 17, 7, 16, 3, 5, 2, 1, 1, 2, ARRAY)
     blank = (*start, 1, "", 3, 17, 7, 16, 3, 5, "", "", "", "", ARRAY)
     found = validate(table(tmp_path, row, blank, columns=columns)).outcomes
-    # im2col: K = 3 x 3 x 5 = 45. Strided and padded M = 2 x 9 x 7 = 126, eight tiles; else M = 15 x 3 = 45, three.
+    # im2col: K = 3 x 3 x 5 = 45. Strided and padded M = 2 x 9 x 7 = 126, eight tiles; else 15 x 3, three.
     assert [o.predicted for o in found] == [8 * (16 + 16 + 45 - 2), 3 * (16 + 16 + 45 - 2)]
 
 

@@ -1,4 +1,5 @@
-"""Each honesty rule fails when its fact is broken: results and plans of a real run, tampered with one by one."""
+"""Each honesty rule fails when its fact is broken: results and plans of a real run, tampered with one by
+one."""
 
 from __future__ import annotations
 

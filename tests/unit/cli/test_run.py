@@ -102,7 +102,7 @@ def test_the_summary_says_all_that_matters(run_here) -> None:
         "lenet5 on tpu_v1, batch 1, int8", "cycles at 700 MHz", "/s ", "2.29 MMAC", "28 W idle, 40 W busy",
         "modelled silicon area, not die area", "limited by", "Busy, by resource", "Time of the compute stage",
         "weight_stall", "Energy by component", "Heaviest", "ip1", "Not modelled", "Not verified",
-        "Result in reports/runs/lenet5-tpu_v1-", "perfetto",
+        "workloads/lenet5.yaml", "designs/tpu_v1.yaml", "Result in reports/runs/lenet5-tpu_v1-", "perfetto",
     ):  # fmt: skip
         assert words in result.stdout, words
     assert "synthetic" not in result.stdout
@@ -119,7 +119,14 @@ def test_no_line_is_wider_than_the_terminal(width: int) -> None:
 
 def test_synthetic_workloads_spills_and_notes_are_marked() -> None:
     text = drawn(sample_result(synthetic=True, spilled=("a", "b"), folder=Path("/out")), 120)
-    for words in ("synthetic", "2 tensors had no room", "a note", "refresh"):
+    for words in (
+        "synthetic",
+        "2 tensors had no room",
+        "a note",
+        "refresh",
+        "from sample.yaml and machine.yaml",
+        "rows=2",
+    ):
         assert words in text
 
 

@@ -1,4 +1,5 @@
-"""The hand-worked runs of tests/hand_worked.py, to the picosecond, byte and picojoule, on both timing paths."""
+"""The hand-worked runs of tests/hand_worked.py, to the picosecond, byte and picojoule, on both timing
+paths."""
 
 from __future__ import annotations
 

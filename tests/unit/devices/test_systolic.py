@@ -102,10 +102,13 @@ def starts(found: Result, stage: str, name: str) -> np.ndarray:
 
 
 @pytest.mark.parametrize("dataflow", ["ws", "is", "os"])
-def test_nothing_spilled_is_fetched_before_it_was_stored(dataflow: str) -> None:
-    """x (4 x 64) times h (64 x 4), both spilled; h is made by a product of z."""
+@pytest.mark.parametrize("inputs", ["x z", "z x"])
+def test_nothing_spilled_is_fetched_before_it_was_stored(dataflow: str, inputs: str) -> None:
+    """x (4 x 64) times h (64 x 4), both spilled; h is made by a product of z. Over a slow link h is stored
+    long before x when z comes first, though x is of an earlier operator."""
+    shapes = {"x": (4, 64), "z": (64, 4)}
     workload = network(
-        {"x": (4, 64), "z": (64, 4)},
+        {name: shapes[name] for name in inputs.split()},
         {"w": (4, 4)},
         [
             (operator(Matmul(1, 64, 4, 4), "z w", "h"), (64, 4)),
@@ -113,7 +116,8 @@ def test_nothing_spilled_is_fetched_before_it_was_stored(dataflow: str) -> None:
         ],
         ["y"],
     )
-    found = run(workload, TINY, overrides=("unified_buffer.size=530 B", f"dataflow={dataflow}"))
+    overrides = ("unified_buffer.size=530 B", f"dataflow={dataflow}", "host_link.bandwidth=10 MB/s")
+    found = run(workload, TINY, overrides=overrides)
     assert found.spilled == ("h", "x")
     stored = ends(found, "store", "h").max()
     assert starts(found, "weights", "y").min() >= stored
@@ -144,8 +148,8 @@ def test_output_stationary_tiles_fit_a_half_of_the_accumulators() -> None:
 
 
 def test_packed_groups_share_the_array() -> None:
-    """Eight 1x1 groups of 1 channel to 1: apart, eight tiles of one PE each; packed, two PEs on the diagonal of
-    2 x 2 at a time, whose other two multiply zeros."""
+    """Eight 1x1 groups of 1 channel to 1: apart, eight tiles of one PE each; packed, two PEs on the diagonal
+    of 2 x 2 at a time, whose other two multiply zeros."""
     workload = conv2d(1, 8, 3, 3, 8, 1, groups=8)
     apart, packed = run(workload, TINY), run(workload, TINY, overrides=("group_packing=true",))
     assert (apart.macs, apart.multiplications) == (72, 72)
@@ -198,3 +202,21 @@ def test_unlimited_parts_have_no_energy_and_no_area() -> None:
         "weight_memory",
         "activation_unit",
     }
+
+
+@pytest.mark.parametrize("inputs", ["x z", "z x"])
+def test_what_is_stored_last_may_be_of_an_earlier_operator(inputs: str) -> None:
+    """x + h, both spilled: h = z w is stored while x is still on its way over a slow link."""
+    workload = network(
+        dict.fromkeys(inputs.split(), (64, 4)),
+        {"w": (4, 4)},
+        [
+            (operator(Matmul(1, 64, 4, 4), "z w", "h"), (64, 4)),
+            (operator(Elementwise("add", 256, 2), "x h", "y"), (64, 4)),
+        ],
+        ["y"],
+    )
+    found = run(workload, TINY, overrides=("unified_buffer.size=530 B", "host_link.bandwidth=10 MB/s"))
+    assert {"h", "x"} <= set(found.spilled)
+    stored = max(ends(found, "store", "input:x").max(), ends(found, "store", "h").max())
+    assert starts(found, "load", "y").min() >= stored

@@ -1,4 +1,4 @@
-"""Rule 4: bounds and bytes fall with more bandwidth, buffer and PEs, and a larger limit never hurts a mapping.
+"""Rule 4: bounds and bytes fall with more bandwidth, buffer and PEs; a larger limit never hurts a mapping.
 
 Times need not fall (edge tiles, skew, first come first served), so none are compared.
 """

@@ -63,24 +63,30 @@ def test_totals_of_a_plan_by_hand() -> None:
 
 def test_actions_and_charges_of_one_name_add_up() -> None:
     plan = Plan(
-        PIPELINE, np.zeros(2, dtype=np.int32), np.array([[5], [1]]), np.ones((1, 1), np.bool_), np.ones((1, 1), np.bool_),
+        PIPELINE,
+        np.zeros(2, dtype=np.int32),
+        np.array([[5], [1]]),
+        np.ones((1, 1), np.bool_),
+        np.ones((1, 1), np.bool_),
         {("memory", "read"): np.array([3]), ("array", "mac_int8"): np.array([11])},
-    )  # fmt: skip
+    )
     assert plan.action_totals == {("memory", "read"): 16, ("array", "mac_int8"): 22, ("fifo", "write"): 10}
 
 
 def test_joined_plans_keep_their_order_kinds_and_waits() -> None:
     first, second = a_plan([0, 1], [[1, 2], [3, 4]]), a_plan([0], [[9], [9]])
     nothing = a_plan([], [[], []])
-    program = join_plans(PIPELINE, [first, nothing, second, first], [{}, {"raw": 0}, {"raw": 0}, {"raw": 2}])
+    program = join_plans(
+        PIPELINE, [first, nothing, second, first], [{}, {"raw": [0]}, {"raw": [0]}, {"raw": {2, 0}}]
+    )
     assert program.first_tile.tolist() == [0, 2, 2, 3, 5]
     # Kinds 0 and 1 are those of `first`, stated once for its two uses; 2 is that of `second`.
     assert program.kind_of_tile.tolist() == [0, 1, 2, 0, 1]
     assert program.durations_ps.shape == (2, 3)
-    # Operator 2 waits with its first tile for the last tile of 0, operator 3 for that of 2; an operator
-    # without tiles waits for nothing.
-    assert program.wait_tiles[0].tolist() == [2, 3]
-    assert program.wait_upon[0].tolist() == [1, 2]
+    # Operator 2 waits with its first tile for the last tile of 0, operator 3 for those of 0 and 2; an
+    # operator without tiles waits for nothing.
+    assert program.wait_tiles[0].tolist() == [2, 3, 3]
+    assert program.wait_upon[0].tolist() == [1, 1, 2]
 
 
 def test_arrays_of_a_plan_are_read_only() -> None:

@@ -20,7 +20,6 @@ def residual(chip_bytes: int | None = None, memory_bytes: int | None = None, sha
         residual_network(),
         chip_bytes=chip_bytes,
         memory_bytes=memory_bytes,
-        host_link=True,
         background_share=share,
     )
 
@@ -48,9 +47,13 @@ def test_all_stays_on_chip_where_the_peak_fits(chip_bytes: int | None) -> None:
 def test_operators_wait_for_those_whose_results_they_read() -> None:
     chip = "chip"
     assert set(residual().edges) == {
-        Edge(1, 0, chip, 0), Edge(2, 1, chip, 0), Edge(3, 1, chip, 0), Edge(3, 2, chip, 1), Edge(5, 3, chip, 0),
+        Edge(1, 0, chip, 0),
+        Edge(2, 1, chip, 0),
+        Edge(3, 1, chip, 0),
+        Edge(3, 2, chip, 1),
+        Edge(5, 3, chip, 0),
         Edge(6, 5, chip, 0),
-    }  # fmt: skip
+    }
 
 
 def test_a_view_shares_the_storage_of_what_it_views() -> None:
@@ -114,7 +117,7 @@ def test_an_output_that_views_an_input_is_the_input() -> None:
         ],
         ["r", "y"],
     )
-    found = schedule(workload, chip_bytes=None, memory_bytes=None, host_link=False)
+    found = schedule(workload, chip_bytes=None, memory_bytes=None)
     assert found.peak_chip_bytes == 24
     edges = {(e.consumer, e.producer) for e in found.edges}
     assert edges == {(2, 0), (3, 0), (4, 2)}  # relu and output:r wait for the input, output:y for relu

@@ -1,4 +1,5 @@
-"""Tile kinds against the boxes they stand for: the same extents, flags and order, and the problem covered once."""
+"""Tile kinds against the boxes they stand for: the same extents, flags and order, and the problem covered
+once."""
 
 from __future__ import annotations
 

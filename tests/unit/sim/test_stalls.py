@@ -52,6 +52,11 @@ def test_each_gap_goes_to_its_causes_in_turn() -> None:
     assert table(program, SHIFT) == [[120, 110 + 60 + 60, 20, 5]]
 
 
+def test_a_cause_met_after_the_start_takes_the_gap_and_no_more() -> None:
+    """drain comes after compute, so its end lies beyond every start."""
+    assert table(build(ARRAY, DURATIONS), Cause("drain", "stage", "drain")) == [[120, 250, 0, 5]]
+
+
 def test_causes_of_one_name_share_a_column() -> None:
     found = attribute_stalls(
         simulate(build(ARRAY, DURATIONS)),

@@ -50,7 +50,7 @@ def test_a_shape_that_no_tensor_has_is_refused(shape: tuple[int, ...], message: 
 
 
 def test_density_is_a_share() -> None:
-    with pytest.raises(SpecError, match="density 1.5"):
+    with pytest.raises(SpecError, match=r"density 1\.5"):
         Tensor("x", (1,), "int8", "weight", density=1.5)
 
 
@@ -66,7 +66,13 @@ def test_seeded_values_are_the_same_in_another_process() -> None:
 
 @pytest.mark.parametrize("change", [{"workload": "other"}, {"tensor": "other"}, {"seed": 8}])
 def test_seeded_values_hang_on_workload_tensor_and_seed(change: dict[str, object]) -> None:
-    base: dict[str, object] = {"workload": "net", "tensor": "w", "shape": (64,), "seed": 7, "distribution": "weight"}
+    base: dict[str, object] = {
+        "workload": "net",
+        "tensor": "w",
+        "shape": (64,),
+        "seed": 7,
+        "distribution": "weight",
+    }
     assert not np.array_equal(Seeded(**base)(), Seeded(**{**base, **change})())  # type: ignore[arg-type]
 
 

@@ -66,6 +66,9 @@ def test_matmul_transposes() -> None:
     builder = built((7, 5), (3, 7))
     assert builder.shape(builder.matmul(at(), "x0", "x1", transpose_a=True, transpose_b=True)) == (5, 3)
     assert dict(builder.operators[0].attributes) == {"trans_a": True, "trans_b": True}
+    batched = built((2, 7, 5), (7, 3))  # rows of different batches do not lie behind each other
+    assert batched.shape(batched.matmul(at(), "x0", "x1", transpose_a=True)) == (2, 5, 3)
+    assert batched.operators[0].problem == Matmul(2, 5, 3, 7)
 
 
 def test_combining_broadcasts_as_numpy_does() -> None:
@@ -116,7 +119,11 @@ CASES: list[tuple[tuple[tuple[int, ...], ...], Build, str]] = [
         lambda b: b.conv2d(at(), "x0", b.weight("w", (4, 3, 3, 3)), b.weight("b", (5,))),
         "does not fit 4 output channels",
     ),
-    (((1, 3, 8, 8),), lambda b: b.pool(at(), "x0", "max", (9, 9)), "window of 9 does not fit the height of 8"),
+    (
+        ((1, 3, 8, 8),),
+        lambda b: b.pool(at(), "x0", "max", (9, 9)),
+        "window of 9 does not fit the height of 8",
+    ),
     (((1, 3, 8, 8),), lambda b: b.pool(at(), "x0", "max", (2, 2), pad=(2, 0, 0, 0)), "reaches past"),
     (((1, 3, 8, 8),), lambda b: b.pool(at(), "x0", "max", (2, 2), stride=(0, 1)), "stride is .0, 1."),
     (((1, 3, 8, 8),), lambda b: b.pool(at(), "x0", "max", (2, 2), pad=(-1, 0, 0, 0)), "pad is"),

@@ -51,8 +51,15 @@ def test_a_workload_knows_its_totals_and_neighbours() -> None:
 def test_astype_keeps_sums_wide_and_is_cached() -> None:
     net = residual().astype("int16", "int8")
     formats = {name: t.dtype for name, t in net.tensors.items()}
-    assert formats == {"x": "int16", "w1": "int8", "b1": "int32", "relu1": "int16", "w2": "int8", "conv2": "int16",
-                       "out": "int16"}  # fmt: skip
+    assert formats == {
+        "x": "int16",
+        "w1": "int8",
+        "b1": "int32",
+        "relu1": "int16",
+        "w2": "int8",
+        "conv2": "int16",
+        "out": "int16",
+    }
     assert (net.dtype, net.weight_dtype) == ("int16", "int8")
     base = residual()
     assert base.astype("int8") is base.astype("int8")
@@ -72,7 +79,11 @@ def test_the_content_hash_is_stable_and_says_what_differs() -> None:
     )
     runs = [
         subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": seed}
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={"PYTHONHASHSEED": seed},
         ).stdout
         for seed in ("1", "2")
     ]
@@ -80,6 +91,7 @@ def test_the_content_hash_is_stable_and_says_what_differs() -> None:
     net = residual()
     assert net.content_hash == residual().content_hash
     assert net.content_hash != net.astype("int8").content_hash
+    assert net.content_hash != replace(net, name="other").content_hash  # seeded values follow the name
     assert load_workload("lenet5").content_hash != load_workload("lenet5", batch=2).content_hash
     assert load_workload("lenet5").content_hash != load_workload("lenet5", seed=1).content_hash
 
@@ -88,6 +100,14 @@ def test_a_workload_survives_pickling() -> None:
     net = pickle.loads(pickle.dumps(load_workload("lenet5").astype("int8")))
     assert net.content_hash == load_workload("lenet5").astype("int8").content_hash
     assert np.array_equal(net.values("conv1.weight"), load_workload("lenet5").values("conv1.weight"))
+
+
+def test_a_workload_cannot_be_changed() -> None:
+    net = residual()
+    with pytest.raises(TypeError, match="does not support item assignment"):
+        net.tensors["x"] = net.tensors["w1"]  # type: ignore[index]
+    with pytest.raises(TypeError, match="does not support item assignment"):
+        net.parameters["batch"] = 3  # type: ignore[index]
 
 
 def test_an_unknown_tensor_is_refused_with_the_nearest() -> None:

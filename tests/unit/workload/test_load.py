@@ -60,9 +60,15 @@ def test_the_seed_changes_every_weight() -> None:
     assert any("seed 5" in note for note in two.notes)
 
 
+@pytest.mark.parametrize(("name", "weight"), [("lenet5", "conv2.weight"), ("resnet50", "gpu_0/pred_w_0")])
+def test_seeded_weights_are_scaled_by_what_one_output_sums(name: str, weight: str) -> None:
+    fan_in = {"lenet5": 20 * 5 * 5, "resnet50": 2048}[name]
+    assert float(load_workload(name).values(weight).std()) == pytest.approx((2 / fan_in) ** 0.5, rel=0.02)
+
+
 @pytest.mark.parametrize("value", [0, -1, True, 1.5, "4"])
 def test_a_batch_is_a_positive_whole_number(value: object) -> None:
-    with pytest.raises(SpecError, match="parameter 'batch' is .*: it must be a whole number of at least 1"):
+    with pytest.raises(SpecError, match=r"parameter 'batch' is .*: it must be a whole number of at least 1"):
         load_workload("lenet5", batch=value)  # type: ignore[arg-type]
     with pytest.raises(SpecError, match="parameter 'seed' is -1"):
         load_workload("lenet5", seed=-1)
@@ -79,7 +85,7 @@ def test_what_is_no_workload_is_refused(tmp_path: Path) -> None:
         load_workload("lenet6")
     other = tmp_path / "net.txt"
     other.write_text("hello")
-    with pytest.raises(SpecError, match="neither .yaml nor .onnx"):
+    with pytest.raises(SpecError, match=r"neither \.yaml nor \.onnx"):
         load_workload(str(other))
     with pytest.raises(SpecError, match="there is no such file"):
         load_workload(str(tmp_path / "absent.yaml"))
@@ -122,7 +128,8 @@ layers:
 def test_importing_workloads_imports_no_front_end() -> None:
     code = (
         "import sys, hwsim.workload\n"
-        "print([m for m in ('onnx', 'pydantic', 'ruamel.yaml', 'numba', 'pandas', 'simpy') if m in sys.modules])"
+        "heavy = ('onnx', 'pydantic', 'ruamel.yaml', 'numba', 'pandas', 'simpy')\n"
+        "print([name for name in heavy if name in sys.modules])"
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert told.strip() == "[]"

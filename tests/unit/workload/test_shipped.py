@@ -19,56 +19,113 @@ SHELF = Path(__file__).resolve().parents[3] / "workloads"
 Conv = tuple[int, int, int, int]
 
 VGG16: list[Conv] = [
-    (3, 64, 3, 224), (64, 64, 3, 224), (64, 128, 3, 112), (128, 128, 3, 112), (128, 256, 3, 56),
-    (256, 256, 3, 56), (256, 256, 3, 56), (256, 512, 3, 28), (512, 512, 3, 28), (512, 512, 3, 28),
-    (512, 512, 3, 14), (512, 512, 3, 14), (512, 512, 3, 14),
-]  # fmt: skip
+    (3, 64, 3, 224),
+    (64, 64, 3, 224),
+    (64, 128, 3, 112),
+    (128, 128, 3, 112),
+    (128, 256, 3, 56),
+    (256, 256, 3, 56),
+    (256, 256, 3, 56),
+    (256, 512, 3, 28),
+    (512, 512, 3, 28),
+    (512, 512, 3, 28),
+    (512, 512, 3, 14),
+    (512, 512, 3, 14),
+    (512, 512, 3, 14),
+]
 RESNET18: list[Conv] = [
-    (3, 64, 7, 112), *[(64, 64, 3, 56)] * 4,
-    (64, 128, 3, 28), *[(128, 128, 3, 28)] * 3, (64, 128, 1, 28),
-    (128, 256, 3, 14), *[(256, 256, 3, 14)] * 3, (128, 256, 1, 14),
-    (256, 512, 3, 7), *[(512, 512, 3, 7)] * 3, (256, 512, 1, 7),
-]  # fmt: skip
+    (3, 64, 7, 112),
+    *[(64, 64, 3, 56)] * 4,
+    (64, 128, 3, 28),
+    *[(128, 128, 3, 28)] * 3,
+    (64, 128, 1, 28),
+    (128, 256, 3, 14),
+    *[(256, 256, 3, 14)] * 3,
+    (128, 256, 1, 14),
+    (256, 512, 3, 7),
+    *[(512, 512, 3, 7)] * 3,
+    (256, 512, 1, 7),
+]
 
 
 def bottlenecks(entry: int, width: int, size: int, count: int) -> list[Conv]:
     """A stage of ResNet-50 with the stride in its 3 x 3 convolutions: `size` is the width behind it."""
     before = size if width == 64 else 2 * size
-    first = [(entry, width, 1, before), (width, width, 3, size), (width, 4 * width, 1, size), (entry, 4 * width, 1, size)]
-    return first + [(4 * width, width, 1, size), (width, width, 3, size), (width, 4 * width, 1, size)] * (count - 1)
+    first = [
+        (entry, width, 1, before),
+        (width, width, 3, size),
+        (width, 4 * width, 1, size),
+        (entry, 4 * width, 1, size),
+    ]
+    return first + [(4 * width, width, 1, size), (width, width, 3, size), (width, 4 * width, 1, size)] * (
+        count - 1
+    )
 
 
 RESNET50 = [
-    (3, 64, 7, 112), *bottlenecks(64, 64, 56, 3), *bottlenecks(256, 128, 28, 4), *bottlenecks(512, 256, 14, 6),
+    (3, 64, 7, 112),
+    *bottlenecks(64, 64, 56, 3),
+    *bottlenecks(256, 128, 28, 4),
+    *bottlenecks(512, 256, 14, 6),
     *bottlenecks(1024, 512, 7, 3),
-]  # fmt: skip
+]
 
 
 def inception(width: int, entry: int, a: int, b: int, c: int, d: int, e: int, f: int) -> list[Conv]:
     """A row of table 1 of Szegedy et al."""
-    return [(entry, a, 1, width), (entry, b, 1, width), (b, c, 3, width), (entry, d, 1, width), (d, e, 5, width),
-            (entry, f, 1, width)]  # fmt: skip
+    return [
+        (entry, a, 1, width),
+        (entry, b, 1, width),
+        (b, c, 3, width),
+        (entry, d, 1, width),
+        (d, e, 5, width),
+        (entry, f, 1, width),
+    ]
 
 
 GOOGLENET = [
-    (3, 64, 7, 112), (64, 64, 1, 56), (64, 192, 3, 56),
-    *inception(28, 192, 64, 96, 128, 16, 32, 32), *inception(28, 256, 128, 128, 192, 32, 96, 64),
-    *inception(14, 480, 192, 96, 208, 16, 48, 64), *inception(14, 512, 160, 112, 224, 24, 64, 64),
-    *inception(14, 512, 128, 128, 256, 24, 64, 64), *inception(14, 512, 112, 144, 288, 32, 64, 64),
+    (3, 64, 7, 112),
+    (64, 64, 1, 56),
+    (64, 192, 3, 56),
+    *inception(28, 192, 64, 96, 128, 16, 32, 32),
+    *inception(28, 256, 128, 128, 192, 32, 96, 64),
+    *inception(14, 480, 192, 96, 208, 16, 48, 64),
+    *inception(14, 512, 160, 112, 224, 24, 64, 64),
+    *inception(14, 512, 128, 128, 256, 24, 64, 64),
+    *inception(14, 512, 112, 144, 288, 32, 64, 64),
     *inception(14, 528, 256, 160, 320, 32, 128, 128),
-    *inception(7, 832, 256, 160, 320, 32, 128, 128), *inception(7, 832, 384, 192, 384, 48, 128, 128),
-]  # fmt: skip
+    *inception(7, 832, 256, 160, 320, 32, 128, 128),
+    *inception(7, 832, 384, 192, 384, 48, 128, 128),
+]
 # Grouped layers are written with the channels that one output sees.
-ALEXNET: list[Conv] = [(3, 96, 11, 55), (48, 256, 5, 27), (256, 384, 3, 13), (192, 384, 3, 13), (192, 256, 3, 13)]
+ALEXNET: list[Conv] = [
+    (3, 96, 11, 55),
+    (48, 256, 5, 27),
+    (256, 384, 3, 13),
+    (192, 384, 3, 13),
+    (192, 256, 3, 13),
+]
 # Depthwise (1 channel seen) and pointwise pairs of MobileNet, behind its first convolution.
-PAIRS = [(32, 64, 112), (64, 128, 56), (128, 128, 56), (128, 256, 28), (256, 256, 28), (256, 512, 14),
-         *[(512, 512, 14)] * 5, (512, 1024, 7), (1024, 1024, 7)]  # fmt: skip
+PAIRS = [
+    (32, 64, 112),
+    (64, 128, 56),
+    (128, 128, 56),
+    (128, 256, 28),
+    (256, 256, 28),
+    (256, 512, 14),
+    *[(512, 512, 14)] * 5,
+    (512, 1024, 7),
+    (1024, 1024, 7),
+]
 MOBILENET: list[Conv] = [
-    (3, 32, 3, 112), *[row for a, b, size in PAIRS for row in ((1, a, 3, size), (a, b, 1, size))]
-]  # fmt: skip
+    (3, 32, 3, 112),
+    *[row for a, b, size in PAIRS for row in ((1, a, 3, size), (a, b, 1, size))],
+]
 
 
-def counted(convs: list[Conv], linears: list[tuple[int, int]], *, norm: bool, bias: bool = True) -> tuple[int, int]:
+def counted(
+    convs: list[Conv], linears: list[tuple[int, int]], *, norm: bool, bias: bool = True
+) -> tuple[int, int]:
     """(MACs, parameters); a batch norm has two trained numbers for each channel, a bias one."""
     macs = sum(c * k * r * r * p * p for c, k, r, p in convs) + sum(a * b for a, b in linears)
     extra = sum(k for _, k, _, _ in convs) * (2 if norm else 1 if bias else 0)
@@ -82,16 +139,19 @@ CASES = {
     # (ICLR 2016), table 2; LeNet-5 "431 K" in table 3, AlexNet "61 M" in table 4, VGG-16 "138 M" in table 5.
     "lenet300": (counted([], [(784, 300), (300, 100), (100, 10)], norm=False), (None, 266e3)),
     "lenet5": (counted([(1, 20, 5, 24), (20, 50, 5, 8)], [(800, 500), (500, 10)], norm=False), (None, 431e3)),
-    # "724 M" MACs: Sze, Chen, Yang, Emer, Efficient Processing of Deep Neural Networks (Proc. IEEE 2017), table II.
+    # "724 M" MACs: Sze, Chen, Yang, Emer, Efficient Processing of Deep Neural Networks, Proc. IEEE 105
+    # (2017), table II.
     "alexnet": (
-        counted(ALEXNET, [(9216, 4096), (4096, 4096), (4096, 1000)], norm=False), (724e6, 61e6),
+        counted(ALEXNET, [(9216, 4096), (4096, 4096), (4096, 1000)], norm=False),
+        (724e6, 61e6),
     ),
     # "15.5 G" and "138 M": the same table.
     "vgg16": (counted(VGG16, [(25088, 4096), (4096, 4096), (4096, 1000)], norm=False), (15.5e9, 138e6)),
-    # Table 1 of Szegedy et al. sums to 1.5 G with 34 M for its first layer, which has 118 M (the paper's slip:
-    # 64 x 3 x 49 x 112 x 112); "7 M" in Sze et al. and 6.99 M without the auxiliary heads.
+    # Table 1 of Szegedy et al. sums to 1.5 G with 34 M for its first layer, which has 118 M (a slip of the
+    # paper: 64 x 3 x 49 x 112 x 112); "7 M" in Sze et al. and 6.99 M without the auxiliary heads.
     "googlenet": (counted(GOOGLENET, [(1024, 1000)], norm=False), (1.58e9, 7.0e6)),
-    # He et al. say 1.8 G for ResNet-18, table 1; torchvision lists 11.69 M, and 25.56 M and 4.09 G for ResNet-50.
+    # He et al. say 1.8 G for ResNet-18, table 1; torchvision lists 11.69 M and 1.81 G for it, and 25.56 M and
+    # 4.09 G for ResNet-50.
     "resnet18": (counted(RESNET18, [(512, 1000)], norm=True), (1.81e9, 11.7e6)),
     "resnet50": (counted(RESNET50, [(2048, 1000)], norm=True), (4.09e9, 25.56e6)),
     # "569 M" and "4.2 M": Howard et al., table 4.
@@ -99,7 +159,7 @@ CASES = {
     # "20 M" and "8 M" weights: Jouppi et al., ISCA 2017, table 1.
     "tpu_mlp0": ((200 * 5 * 2000 * 2000, 5 * 2000 * 2000), (None, 20e6)),
     "tpu_cnn0": ((8 * 16 * 236 * 236 * 9 * 19 * 19, 16 * 236 * 236 * 9), (None, 8e6)),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -144,13 +204,23 @@ def test_resnet50_is_fused_as_an_accelerator_would() -> None:
     """53 convolutions with their batch norms, 16 residual adds with their ReLU, and nothing in between."""
     net = load_workload("resnet50")
     assert Counter(op.kind for op in net.operators) == {
-        "conv2d": 53, "elementwise": 16, "pool": 2, "matmul": 1, "view": 1, "softmax": 1,
-    }  # fmt: skip
+        "conv2d": 53,
+        "elementwise": 16,
+        "pool": 2,
+        "matmul": 1,
+        "view": 1,
+        "softmax": 1,
+    }
     adds = [op for op in net.operators if op.kind == "elementwise"]
     assert all([step.function for step in op.epilogue] == ["relu"] for op in adds)
-    behind = Counter(tuple(step.function for step in op.epilogue) for op in net.operators if op.kind == "conv2d")
+    behind = Counter(
+        tuple(step.function for step in op.epilogue) for op in net.operators if op.kind == "conv2d"
+    )
     assert behind == {("bias", "relu"): 33, ("bias",): 20}
-    assert {op.problem.stride for op in net.operators if op.kind == "conv2d" and op.problem.R == 3} == {(1, 1), (2, 2)}  # type: ignore[union-attr]
+    assert {op.problem.stride for op in net.operators if op.kind == "conv2d" and op.problem.R == 3} == {
+        (1, 1),
+        (2, 2),
+    }  # type: ignore[union-attr]
     assert "gpu_0/res2_0_branch2a" in [op.name for op in net.operators]
 
 

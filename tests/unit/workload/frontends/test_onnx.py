@@ -39,7 +39,9 @@ def save(
         **graph,
     )
     path = tmp_path / "net.onnx"
-    path.write_bytes(helper.make_model(made, opset_imports=[helper.make_opsetid("", opset)]).SerializeToString())
+    path.write_bytes(
+        helper.make_model(made, opset_imports=[helper.make_opsetid("", opset)]).SerializeToString()
+    )
     return path
 
 
@@ -62,18 +64,43 @@ def ramp(*shape: int) -> np.ndarray:
 CONV = Conv2d(1, 3, 8, 8, 4, 3, 3, 6, 6)
 SINGLE: list[tuple[onnx.NodeProto, Weights, object, tuple[int, ...]]] = [
     (node("Conv", "x w"), {"w": ramp(4, 3, 3, 3)}, CONV, (1, 4, 6, 6)),
-    (node("Conv", "x w", auto_pad="SAME_UPPER", strides=[2, 2]), {"w": ramp(4, 3, 3, 3)},
-     Conv2d(1, 3, 8, 8, 4, 3, 3, 4, 4, 1, (2, 2), (0, 0, 1, 1)), (1, 4, 4, 4)),
-    (node("Conv", "x w", auto_pad="SAME_LOWER", strides=[2, 2]), {"w": ramp(4, 3, 3, 3)},
-     Conv2d(1, 3, 8, 8, 4, 3, 3, 4, 4, 1, (2, 2), (1, 1, 0, 0)), (1, 4, 4, 4)),
+    (
+        node("Conv", "x w", auto_pad="SAME_UPPER", strides=[2, 2]),
+        {"w": ramp(4, 3, 3, 3)},
+        Conv2d(1, 3, 8, 8, 4, 3, 3, 4, 4, 1, (2, 2), (0, 0, 1, 1)),
+        (1, 4, 4, 4),
+    ),
+    (
+        node("Conv", "x w", auto_pad="SAME_LOWER", strides=[2, 2]),
+        {"w": ramp(4, 3, 3, 3)},
+        Conv2d(1, 3, 8, 8, 4, 3, 3, 4, 4, 1, (2, 2), (1, 1, 0, 0)),
+        (1, 4, 4, 4),
+    ),
     (node("Conv", "x w", auto_pad="VALID"), {"w": ramp(4, 3, 3, 3)}, CONV, (1, 4, 6, 6)),
-    (node("Conv", "x w", pads=[1, 0, 2, 3], dilations=[2, 1], strides=[1, 2]), {"w": ramp(4, 3, 3, 3)},
-     Conv2d(1, 3, 8, 8, 4, 3, 3, 7, 5, 1, (1, 2), (1, 0, 2, 3), (2, 1)), (1, 4, 7, 5)),
-    (node("Conv", "x w", group=3), {"w": ramp(6, 1, 1, 1)}, Conv2d(1, 3, 8, 8, 6, 1, 1, 8, 8, 3), (1, 6, 8, 8)),
-    (node("MaxPool", kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1), {},
-     Pool("max", 1, 3, 8, 8, 3, 3, 4, 4, (2, 2)), (1, 3, 4, 4)),
-    (node("AveragePool", kernel_shape=[2, 2], pads=[1, 1, 1, 1], count_include_pad=1), {},
-     Pool("average", 1, 3, 8, 8, 2, 2, 9, 9, (1, 1), (1, 1, 1, 1), (1, 1), True), (1, 3, 9, 9)),
+    (
+        node("Conv", "x w", pads=[1, 0, 2, 3], dilations=[2, 1], strides=[1, 2]),
+        {"w": ramp(4, 3, 3, 3)},
+        Conv2d(1, 3, 8, 8, 4, 3, 3, 7, 5, 1, (1, 2), (1, 0, 2, 3), (2, 1)),
+        (1, 4, 7, 5),
+    ),
+    (
+        node("Conv", "x w", group=3),
+        {"w": ramp(6, 1, 1, 1)},
+        Conv2d(1, 3, 8, 8, 6, 1, 1, 8, 8, 3),
+        (1, 6, 8, 8),
+    ),
+    (
+        node("MaxPool", kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1),
+        {},
+        Pool("max", 1, 3, 8, 8, 3, 3, 4, 4, (2, 2)),
+        (1, 3, 4, 4),
+    ),
+    (
+        node("AveragePool", kernel_shape=[2, 2], pads=[1, 1, 1, 1], count_include_pad=1),
+        {},
+        Pool("average", 1, 3, 8, 8, 2, 2, 9, 9, (1, 1), (1, 1, 1, 1), (1, 1), True),
+        (1, 3, 9, 9),
+    ),
     (node("GlobalAveragePool"), {}, Pool("average", 1, 3, 8, 8, 8, 8, 1, 1), (1, 3, 1, 1)),
     (node("GlobalMaxPool"), {}, Pool("max", 1, 3, 8, 8, 8, 8, 1, 1), (1, 3, 1, 1)),
     (node("ReduceMean", axes=[-1, 2]), {}, Pool("average", 1, 3, 8, 8, 8, 8, 1, 1), (1, 3, 1, 1)),
@@ -94,13 +121,19 @@ SINGLE: list[tuple[onnx.NodeProto, Weights, object, tuple[int, ...]]] = [
     (node("Identity"), {}, View("identity", 192), (1, 3, 8, 8)),
     (node("Cast", to=TensorProto.FLOAT16), {}, View("cast", 192), (1, 3, 8, 8)),
     (node("Pad", "x p"), {"p": ints(0, 0, 1, 2, 0, 0, 3, 4)}, Move("pad", 504), (1, 3, 12, 14)),
-    (node("Slice", "x s e a t"), {"s": ints(1), "e": ints(2**62), "a": ints(-1), "t": ints(3)},
-     Move("slice", 72), (1, 3, 8, 3)),
-]  # fmt: skip
+    (
+        node("Slice", "x s e a t"),
+        {"s": ints(1), "e": ints(2**62), "a": ints(-1), "t": ints(3)},
+        Move("slice", 72),
+        (1, 3, 8, 3),
+    ),
+]
 
 
 @pytest.mark.parametrize(
-    ("made", "weights", "problem", "shape"), SINGLE, ids=[f"{i}-{case[0].op_type}" for i, case in enumerate(SINGLE)]
+    ("made", "weights", "problem", "shape"),
+    SINGLE,
+    ids=[f"{i}-{case[0].op_type}" for i, case in enumerate(SINGLE)],
 )
 def test_an_operator_lowers_to_its_problem(
     tmp_path: Path, made: onnx.NodeProto, weights: Weights, problem: object, shape: tuple[int, ...]
@@ -174,7 +207,11 @@ def test_softmax_before_opset_13_is_flat(tmp_path: Path) -> None:
 def test_split_makes_a_slice_for_each_output(tmp_path: Path) -> None:
     nodes = [node("Split", "x n", "a b", axis=1), node("Concat", "b a", axis=1)]
     net = load_workload(save(tmp_path, nodes, weights={"n": ints(1, 2)}))
-    assert [op.problem for op in net.operators] == [Move("slice", 64), Move("slice", 128), Move("concat", 192)]
+    assert [op.problem for op in net.operators] == [
+        Move("slice", 64),
+        Move("slice", 128),
+        Move("concat", 192),
+    ]
 
 
 def test_a_mean_without_its_dimensions_is_a_pool_and_a_view(tmp_path: Path) -> None:
@@ -203,7 +240,9 @@ def test_other_floating_types_are_read(tmp_path: Path, dtype: type) -> None:
 def test_typed_fields_and_bfloat16_are_read(tmp_path: Path) -> None:
     path = save(tmp_path, [node("Conv", "x w")], weights={"w": ramp(4, 3, 1, 1)})
     proto = onnx.load(path)
-    proto.graph.initializer[0].CopyFrom(helper.make_tensor("w", TensorProto.BFLOAT16, (4, 3, 1, 1), list(range(12))))
+    proto.graph.initializer[0].CopyFrom(
+        helper.make_tensor("w", TensorProto.BFLOAT16, (4, 3, 1, 1), list(range(12)))
+    )
     path.write_bytes(proto.SerializeToString())
     assert np.array_equal(load_workload(path).values("w"), ramp(4, 3, 1, 1))
 
@@ -225,9 +264,12 @@ def test_filled_placeholders_are_drawn_from_the_seed(tmp_path: Path) -> None:
     nodes = [node("ConstantOfShape", "s", "w", value=fill), node("Conv", "x w")]
     path = save(tmp_path, nodes, weights={"s": ints(4, 3, 3, 3)})
     one, two = load_workload(path), load_workload(path, seed=1)
+    assert float(one.values("w").std()) == pytest.approx((2 / 27) ** 0.5, rel=0.2)
     assert np.ptp(one.values("w")) > 0.1
     assert not np.array_equal(one.values("w"), two.values("w"))
-    assert one.notes == ("1 weight tensors have no values in the source and are drawn from seed 0 (weights He-normal)",)
+    assert one.notes == (
+        "1 weight tensors have no values in the source and are drawn from seed 0 (weights He-normal)",
+    )
 
 
 def test_a_batch_norm_folds_exactly(tmp_path: Path) -> None:
@@ -264,10 +306,19 @@ def test_shape_arithmetic_is_worked_out(tmp_path: Path) -> None:
     assert [op.kind for op in load_workload(path).operators] == ["view"]
 
 
+def test_integers_divide_towards_zero(tmp_path: Path) -> None:
+    nodes = [node("Div", "a b", "s"), node("Reshape", "x s")]
+    path = save(tmp_path, nodes, weights={"a": ints(-3), "b": ints(2)})
+    assert load_workload(path).tensors["y"].shape == (192,)
+
+
 @pytest.mark.parametrize(
-    ("target", "shape"), [((1, 192), (4, 192)), ((1, -1), (4, 192)), ((-1, 64), (12, 64)), ((0, 192), (4, 192))]
+    ("target", "shape"),
+    [((1, 192), (4, 192)), ((1, -1), (4, 192)), ((-1, 64), (12, 64)), ((0, 192), (4, 192))],
 )
-def test_a_batch_fixed_in_a_reshape_follows(tmp_path: Path, target: Sequence[int], shape: tuple[int, ...]) -> None:
+def test_a_batch_fixed_in_a_reshape_follows(
+    tmp_path: Path, target: Sequence[int], shape: tuple[int, ...]
+) -> None:
     path = save(tmp_path, [node("Reshape", "x s")], weights={"s": ints(*target)})
     assert load_workload(path, batch=4).tensors["y"].shape == shape
 
@@ -329,7 +380,9 @@ def test_unknown_operators_are_listed_once_each(tmp_path: Path) -> None:
 
 
 def test_subgraphs_are_unknown_operators(tmp_path: Path) -> None:
-    branch = helper.make_graph([node("Relu", "x", "t")], "t", [], [helper.make_tensor_value_info("t", 1, None)])
+    branch = helper.make_graph(
+        [node("Relu", "x", "t")], "t", [], [helper.make_tensor_value_info("t", 1, None)]
+    )
     made = helper.make_node("If", ["c"], ["y"], name="choice", then_branch=branch, else_branch=branch)
     told = refusal(save(tmp_path, [made], weights={"c": np.array(True)}), UnsupportedError)
     assert "If (1 node, first 'choice')" in told
@@ -358,18 +411,38 @@ def test_what_cannot_be_read_is_refused(tmp_path: Path) -> None:
 
 MALFORMED: list[tuple[Sequence[onnx.NodeProto], Weights, str]] = [
     ([node("Relu", "q")], {}, "node 'the_relu' (Relu) cannot read 'q', which no node makes"),
-    ([node("Relu", "b", "a"), node("Relu", "a", "b"), node("Relu", "b")], {}, "form a cycle: a needs b needs a"),
+    (
+        [node("Relu", "b", "a"), node("Relu", "a", "b"), node("Relu", "b")],
+        {},
+        "form a cycle: a needs b needs a",
+    ),
     ([node("Relu", "x", "y"), node("Tanh", "x", "y")], {}, "tensor 'y' is made twice"),
-    ([node("Conv", "x w")], {"w": ramp(4, 2, 3, 3)}, "layer 'the_conv' (conv2d): weights of shape [4, 2, 3, 3]"),
+    (
+        [node("Conv", "x w")],
+        {"w": ramp(4, 2, 3, 3)},
+        "layer 'the_conv' (conv2d): weights of shape [4, 2, 3, 3]",
+    ),
     ([node("Conv", "x w", kernel_shape=[5, 5])], {"w": ramp(4, 3, 3, 3)}, "says kernel_shape [5, 5]"),
-    ([node("Conv", "x w", strides=[0, 1])], {"w": ramp(4, 3, 3, 3)}, "node 'the_conv' (Conv): stride is [0, 1]"),
+    (
+        [node("Conv", "x w", strides=[0, 1])],
+        {"w": ramp(4, 3, 3, 3)},
+        "node 'the_conv' (Conv): stride is [0, 1]",
+    ),
     ([node("Conv", "x w", strides=[1])], {"w": ramp(4, 3, 3, 3)}, "node 'the_conv' (Conv) is malformed"),
     ([node("Conv", "x w", pads=[-1, 0, 0, 0])], {"w": ramp(4, 3, 3, 3)}, "pad is [-1, 0, 0, 0]"),
     ([node("Conv", "x w", auto_pad="SOME")], {"w": ramp(4, 3, 3, 3)}, "auto_pad 'SOME'"),
-    ([node("Conv", "x w", group=1.5)], {"w": ramp(4, 3, 3, 3)}, "attribute 'group' of node 'the_conv' (Conv) must be"),
+    (
+        [node("Conv", "x w", group=1.5)],
+        {"w": ramp(4, 3, 3, 3)},
+        "attribute 'group' of node 'the_conv' (Conv) must be",
+    ),
     ([node("MaxPool")], {}, "lacks its kernel_shape"),
     ([node("Gemm", "x w")], {"w": ramp(3, 3)}, "both must have two dimensions"),
-    ([node("Reshape", "x s")], {"s": ints(7, 7)}, "(reshape): [1, 3, 8, 8] has 192 elements and cannot become [7, 7]"),
+    (
+        [node("Reshape", "x s")],
+        {"s": ints(7, 7)},
+        "(reshape): [1, 3, 8, 8] has 192 elements and cannot become [7, 7]",
+    ),
     ([node("Reshape", "x s")], {"s": np.float32([1.0])}, "'s' must hold integers"),
     ([node("Split", "x", "y z", axis=1, split=[1, 1])], {}, "cuts an axis of 3 into [1, 1]"),
     ([node("Pad", "x p")], {"p": ints(1)}, "has 1 pads for 4 axes"),
@@ -378,10 +451,12 @@ MALFORMED: list[tuple[Sequence[onnx.NodeProto], Weights, str]] = [
     ([node("ConstantOfShape", "s", "w"), node("Conv", "x w")], {"s": ints(4, 3, 2**40, 2)}, "more than the"),
     ([node("ConstantOfShape", "s", "w"), node("Conv", "x w")], {"s": ints(4, -3, 1, 1)}, "at least 1"),
     ([node("Div", "a b", "s"), node("Reshape", "x s")], {"a": ints(1), "b": ints(0)}, "division by zero"),
-]  # fmt: skip
+]
 
 
-@pytest.mark.parametrize(("nodes", "weights", "message"), MALFORMED, ids=[case[2][-30:] for case in MALFORMED])
+@pytest.mark.parametrize(
+    ("nodes", "weights", "message"), MALFORMED, ids=[case[2][-30:] for case in MALFORMED]
+)
 def test_a_malformed_graph_is_refused(
     tmp_path: Path, nodes: Sequence[onnx.NodeProto], weights: Weights, message: str
 ) -> None:
@@ -398,8 +473,13 @@ UNSUPPORTED: list[tuple[Sequence[onnx.NodeProto], Weights, Sequence[int], str]] 
     ([node("Dropout", "x", "z m"), node("Relu", "m")], {}, (1, 3), "tensor 'm' is read"),
     ([node("ReduceMean", axes=[1])], {}, (1, 3, 8, 8), "averages axes [1]"),
     ([node("Cast", to=TensorProto.INT32)], {}, (1, 3), "another kind of number"),
-    ([node("Mul", "a a", "w"), node("MatMul", "x w")], {"a": ramp(64, 64)}, (1, 64), "fold constants when exporting"),
-]  # fmt: skip
+    (
+        [node("Mul", "a a", "w"), node("MatMul", "x w")],
+        {"a": ramp(64, 64)},
+        (1, 64),
+        "fold constants when exporting",
+    ),
+]
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,12 @@ def test_repeats_are_written_out(tmp_path: Path) -> None:
         "{name: end, kind: add, inputs: [b.3, b.1]}",
     )
     adds = {op.name: op.inputs for op in net.operators if op.kind == "elementwise" and len(op.inputs) == 2}
-    assert adds == {"b.1": ("a.1", "relu9"), "b.2": ("a.2", "relu9"), "b.3": ("a.3", "relu9"), "end": ("b.3", "b.1")}
+    assert adds == {
+        "b.1": ("a.1", "relu9"),
+        "b.2": ("a.2", "relu9"),
+        "b.3": ("a.3", "relu9"),
+        "end": ("b.3", "b.1"),
+    }
 
 
 def test_several_inputs_and_outputs(tmp_path: Path) -> None:
@@ -83,7 +88,9 @@ def test_several_inputs_and_outputs(tmp_path: Path) -> None:
         "name: net\nparameters: {batch: 1, width: 5}\n"
         "inputs: {a: {shape: [batch, width]}, b: {shape: [width, 4]}}\noutputs: [m, s]\nlayers:\n"
     )
-    net = load(tmp_path, "{name: m, kind: matmul, inputs: [a, b]}\n{name: s, kind: softmax}", head, width=7, batch=3)
+    net = load(
+        tmp_path, "{name: m, kind: matmul, inputs: [a, b]}\n{name: s, kind: softmax}", head, width=7, batch=3
+    )
     assert net.inputs == ("a", "b")
     assert net.outputs == ("m", "s")
     assert net.macs == 3 * 7 * 4
@@ -109,9 +116,21 @@ def test_every_kind_of_layer_lowers(tmp_path: Path) -> None:
         {kind: softmax, axis: 1}""",
     )
     assert [op.kind for op in net.operators] == [
-        "move", "move", "lrn", "elementwise", "pool", "move", "view", "matmul", "view", "view", "view",
-        "elementwise", "elementwise", "softmax",
-    ]  # fmt: skip
+        "move",
+        "move",
+        "lrn",
+        "elementwise",
+        "pool",
+        "move",
+        "view",
+        "matmul",
+        "view",
+        "view",
+        "view",
+        "elementwise",
+        "elementwise",
+        "softmax",
+    ]
     pool = net.operators[4].problem
     assert isinstance(pool, Pool)
     assert (pool.P, pool.Q, pool.count_include_pad) == (4, 5, True)
@@ -138,27 +157,62 @@ def test_the_schema_for_editors_names_every_kind() -> None:
 RELU = "{kind: relu}"
 REFUSALS = [
     ("{name: c, out_channels: 3, kernel: 1}", "net.yaml:4:5: layers[0]: has no `kind`"),
-    ("{kind: cnov, out_channels: 3, kernel: 1}", "net.yaml:4:12: layers[0].kind: 'cnov' is not known here; did you mean"),
-    ("{kind: conv, out_chanels: 3, kernel: 1}", "net.yaml:4:18: layers[0].out_chanels: is not a field here; did you mean"),
-    ("{kind: conv, out_channels: 0, kernel: 1}", "net.yaml:4:5: layers[0]: layer 'conv1' (conv): 1 groups do not divide"),
+    (
+        "{kind: cnov, out_channels: 3, kernel: 1}",
+        "net.yaml:4:12: layers[0].kind: 'cnov' is not known here; did you mean",
+    ),
+    (
+        "{kind: conv, out_chanels: 3, kernel: 1}",
+        "net.yaml:4:18: layers[0].out_chanels: is not a field here; did you mean",
+    ),
+    (
+        "{kind: conv, out_channels: 0, kernel: 1}",
+        "net.yaml:4:5: layers[0]: layer 'conv1' (conv): 1 groups do not divide",
+    ),
     ("{kind: conv, out_channels: -4, kernel: 1}", "net.yaml:4:5"),
     ("{kind: conv, out_channels: .nan, kernel: 1}", "net.yaml:4:32: layers[0].out_channels"),
-    ("{kind: conv, out_channels: 3, kernel: 9}", "net.yaml:4:5: layers[0]: layer 'conv1' (conv2d): a window of 9 does not"),
+    (
+        "{kind: conv, out_channels: 3, kernel: 9}",
+        "net.yaml:4:5: layers[0]: layer 'conv1' (conv2d): a window of 9 does not",
+    ),
     ("{kind: conv, out_channels: 3, kernel: [3]}", "must be one number or [height, width], not 1 numbers"),
-    ("{kind: conv, out_channels: 3, kernel: 3, pad: [1, 2, 3]}", "net.yaml:4:51: layers[0].pad: must be one number"),
-    ("{kind: conv, out_channels: 4, kernel: 3, groups: 2}", "2 groups do not divide 3 input and 4 output channels"),
+    (
+        "{kind: conv, out_channels: 3, kernel: 3, pad: [1, 2, 3]}",
+        "net.yaml:4:51: layers[0].pad: must be one number",
+    ),
+    (
+        "{kind: conv, out_channels: 4, kernel: 3, groups: 2}",
+        "2 groups do not divide 3 input and 4 output channels",
+    ),
     ("{kind: conv, out_channels: btach, kernel: 3}", "there is no parameter 'btach': did you mean 'batch'"),
-    (f"{RELU}\n{{kind: linear, out_features: 4}}", "net.yaml:5:5: layers[1]: layer 'linear1' (linear): takes [batch, features]"),
-    ("{name: s, kind: add, inputs: [input, p]}\n{name: p, kind: max_pool, kernel: 2, inputs: [input]}\n"
-     "{kind: add, inputs: [s, p]}", "net.yaml:4:5: layers[0]: layer 's' (add): shapes [1, 3, 8, 8] and [1, 3, 4, 4] do not"),
+    (
+        f"{RELU}\n{{kind: linear, out_features: 4}}",
+        "net.yaml:5:5: layers[1]: layer 'linear1' (linear): takes [batch, features]",
+    ),
+    (
+        (
+            "{name: s, kind: add, inputs: [input, p]}\n"
+            "{name: p, kind: max_pool, kernel: 2, inputs: [input]}\n"
+            "{kind: add, inputs: [s, p]}"
+        ),
+        "net.yaml:4:5: layers[0]: layer 's' (add): shapes [1, 3, 8, 8] and [1, 3, 4, 4] do not",
+    ),
     ("{kind: add}", "takes two or more inputs and got 1"),
     ("{kind: relu, inputs: [input, input]}", "layer 'relu1' takes one input and got 2"),
-    ("{kind: relu, inputs: [inptu]}", "takes 'inptu', which is neither a layer nor an input; did you mean 'input'?"),
-    ("{name: a, kind: relu, inputs: [c]}\n{name: b, kind: relu}\n{name: c, kind: relu}",
-     "net.yaml:4:3: layers: the layers form a cycle: a needs c needs b needs a"),
-    (f"{{name: a, kind: relu}}\n{RELU}\n{{name: a, kind: relu}}", "net.yaml:6:5: layers[2]: the name 'a' is given twice, first in line 4"),
+    (
+        "{kind: relu, inputs: [inptu]}",
+        "takes 'inptu', which is neither a layer nor an input; did you mean 'input'?",
+    ),
+    (
+        "{name: a, kind: relu, inputs: [c]}\n{name: b, kind: relu}\n{name: c, kind: relu}",
+        "net.yaml:4:3: layers: the layers form a cycle: a needs c needs b needs a",
+    ),
+    (
+        f"{{name: a, kind: relu}}\n{RELU}\n{{name: a, kind: relu}}",
+        "net.yaml:6:5: layers[2]: the name 'a' is given twice, first in line 4",
+    ),
     ("{name: input, kind: relu}", "the name 'input' is given twice"),
-    (f"{{name: lost, kind: relu}}\n{{kind: relu, inputs: [input]}}", "nothing takes the result of layer 'lost'"),
+    ("{name: lost, kind: relu}\n{kind: relu, inputs: [input]}", "nothing takes the result of layer 'lost'"),
     ("{kind: relu, alpha: 1.0}", "relu has no attribute 'alpha'"),
     ("{kind: relu6, max: 1.0}", "relu6 takes no attributes"),
     ("{kind: reshape, shape: [-1, -1]}", "layer 'reshape1' (reshape): target shape [-1, -1] must hold sizes"),
@@ -170,7 +224,7 @@ REFUSALS = [
     ("{kind: repeat, times: 0, layers: [{kind: relu}]}", "layers[0].times"),
     ("{kind: repeat, times: 2, layers: [{kind: repeat, times: 2, layers: []}]}", "layers[0].layers[0].kind"),
     ("{kind: repeat, times: 99999, layers: [{kind: relu}, {kind: relu}]}", "199,998 layers are more than"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("layers", "message"), REFUSALS, ids=[case[1][-40:] for case in REFUSALS])
@@ -184,16 +238,44 @@ HEADS = [
     ("layers:\n", "net.yaml:1:1: name: is missing", ""),
     ("name: ../up\ninput: {shape: [1, 3]}\nlayers:\n", "name: '../up' must be", "letters"),
     ("name: net\nlayers:\n", "have nothing to work on", "net.yaml:3:3: layers"),
-    ("name: net\ninput: {shape: [1, 3]}\ninputs: {a: {shape: [1]}}\nlayers:\n", "keep one of the two", "net.yaml:3:9: inputs"),
+    (
+        "name: net\ninput: {shape: [1, 3]}\ninputs: {a: {shape: [1]}}\nlayers:\n",
+        "keep one of the two",
+        "net.yaml:3:9: inputs",
+    ),
     ("name: net\ninput: {shape: [batch, 0]}\nlayers:\n", "net.yaml:2:8: input", "at least 1"),
-    ("name: net\ninput: {shape: [width, 3]}\nlayers:\n", "there is no parameter 'width'", "net.yaml:2:8: input"),
-    ("name: net\nparameters: {batch: 0}\ninput: {shape: [1]}\nlayers:\n", "net.yaml:2:21: parameters.batch", "at least 1"),
+    (
+        "name: net\ninput: {shape: [width, 3]}\nlayers:\n",
+        "there is no parameter 'width'",
+        "net.yaml:2:8: input",
+    ),
+    (
+        "name: net\nparameters: {batch: 0}\ninput: {shape: [1]}\nlayers:\n",
+        "net.yaml:2:21: parameters.batch",
+        "at least 1",
+    ),
     ("name: net\nparameters: {seed: 1}\ninput: {shape: [1]}\nlayers:\n", "`seed` is taken", "net.yaml:2"),
-    ("name: net\ndtype: int88\ninput: {shape: [1]}\nlayers:\n", "net.yaml:2:8: dtype: unknown number format", "'int8'"),
-    ("name: net\ninput: {shape: [1]}\noutputs: [rleu1]\nlayers:\n", "there is no layer 'rleu1'; did you mean 'relu1'", "3:10"),
-    ("name: net\ninputs: {a: {shape: [1]}, b: {shape: [1]}}\nlayers:\n", "say which this layer takes", "net.yaml:4:5"),
-    ("name: net\ninput: {shape: [9999999999999999999999999, 99999999999999999999]}\nlayers:\n", "at most", "input"),
-]  # fmt: skip
+    (
+        "name: net\ndtype: int88\ninput: {shape: [1]}\nlayers:\n",
+        "net.yaml:2:8: dtype: unknown number format",
+        "'int8'",
+    ),
+    (
+        "name: net\ninput: {shape: [1]}\noutputs: [rleu1]\nlayers:\n",
+        "there is no layer 'rleu1'; did you mean 'relu1'",
+        "3:10",
+    ),
+    (
+        "name: net\ninputs: {a: {shape: [1]}, b: {shape: [1]}}\nlayers:\n",
+        "say which this layer takes",
+        "net.yaml:4:5",
+    ),
+    (
+        "name: net\ninput: {shape: [9999999999999999999999999, 99999999999999999999]}\nlayers:\n",
+        "at most",
+        "input",
+    ),
+]
 
 
 @pytest.mark.parametrize(("head", "message", "more"), HEADS, ids=[case[1][-30:] for case in HEADS])
@@ -206,19 +288,24 @@ def test_a_fault_of_the_head_has_a_place(tmp_path: Path, head: str, message: str
 def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
     told = refusal(tmp_path, "{kind: conv, kernel: 0}\n{kind: rleu}\n{kind: relu, out: 3}")
     assert [line.split(": ")[0] for line in told.splitlines()] == [
-        "net.yaml:4:5", "net.yaml:4:26", "net.yaml:5:12", "net.yaml:6:18",
-    ]  # fmt: skip
+        "net.yaml:4:5",
+        "net.yaml:4:26",
+        "net.yaml:5:12",
+        "net.yaml:6:18",
+    ]
 
 
 def test_a_batch_that_the_file_does_not_name_has_a_cure(tmp_path: Path) -> None:
     head = "name: net\nparameters: {}\ninput: {shape: [1, 3]}\nlayers:\n"
-    with pytest.raises(SpecError, match="there is no parameter 'batch'.*add `parameters: {batch: 1}`"):
+    with pytest.raises(SpecError, match=r"there is no parameter 'batch'.*add `parameters: {batch: 1}`"):
         load(tmp_path, RELU, head, batch=2)
 
 
 def test_a_layer_too_large_to_count_says_where(tmp_path: Path) -> None:
     head = "name: net\ninput: {shape: [1, 8, 262144, 262144]}\nlayers:\n"
-    with pytest.raises(CapacityError, match=r"net.yaml:4:5: layers\[0\]: layer 'conv1' .* operations are more"):
+    with pytest.raises(
+        CapacityError, match=r"net.yaml:4:5: layers\[0\]: layer 'conv1' .* operations are more"
+    ):
         load(tmp_path, "{kind: conv, out_channels: 4, kernel: 131072}", head)
 
 
