@@ -19,7 +19,6 @@ from hwsim.plan import Plan, Program, join_plans
 from hwsim.plan.residency import Schedule, schedule
 from hwsim.result import Provenance, Result, TimingTable, Trace, UsageTable
 from hwsim.sim import attribute_stalls, completions, simulate
-from hwsim.sim import Trace as Timeline
 from hwsim.version import __version__
 from hwsim.workload import Workload, load_workload
 from hwsim.workload.operators import Transfer
@@ -61,8 +60,8 @@ def run(
         prepared = prepare(graph, device)
     except (UnsupportedError, CapacityError) as error:
         raise type(error)(f"{graph.name} on {machine.name}: {error}") from None
-    timeline = simulate(prepared.program, timing, progress)
-    result = _result(graph, machine, device, prepared, timeline)
+    trace = simulate(prepared.program, timing, progress)
+    result = _result(graph, machine, device, prepared, trace)
     check_result(result)
     return result
 
@@ -132,20 +131,7 @@ def _refuse_unsupported(graph: Workload, device: Device) -> None:
         raise SpecError(f"{graph.name} has no operators, so there is nothing to run")
 
 
-def _result(
-    graph: Workload, machine: Design, device: Device, prepared: Prepared, timeline: Timeline
-) -> Result:
-    program, pipeline = prepared.program, device.pipeline
-    trace = Trace(
-        stages=pipeline.stage_names,
-        stage_resources=tuple(s.resource for s in pipeline.stages),
-        first_tile=program.first_tile,
-        kind_of_tile=program.kind_of_tile,
-        durations_ps=program.durations_ps,
-        start_ps=timeline.start_ps,
-        makespan_ps=timeline.makespan_ps,
-        path=timeline.path,
-    )
+def _result(graph: Workload, machine: Design, device: Device, prepared: Prepared, trace: Trace) -> Result:
     technology = load_technology(machine.technology.table, machine.technology.node_nm)
     prices = price_actions(device.components(), prepared.keys, technology)
     order = prepared.schedule
@@ -160,7 +146,7 @@ def _result(
         clock_hz=device.clock_hz,
         macs_per_cycle=device.macs_per_cycle,
         focus=device.focus,
-        timing=_timing_table(device, prepared, timeline, trace),
+        timing=_timing_table(device, prepared, trace),
         usage=UsageTable(names, prepared.keys, prepared.counts, prices.pj_per_count, prices.sources),
         area=area_table(device.components(), technology),
         peak_chip_bytes=order.peak_chip_bytes,
@@ -171,8 +157,8 @@ def _result(
     )
 
 
-def _timing_table(device: Device, prepared: Prepared, timeline: Timeline, trace: Trace) -> TimingTable:
-    stalls = attribute_stalls(timeline, device.focus, device.causes)
+def _timing_table(device: Device, prepared: Prepared, trace: Trace) -> TimingTable:
+    stalls = attribute_stalls(prepared.program, trace, device.focus, device.causes)
     operators, resources = prepared.schedule.operators, device.pipeline.resources
     problems = [op.problem for op in operators]
     return TimingTable(
@@ -181,7 +167,7 @@ def _timing_table(device: Device, prepared: Prepared, timeline: Timeline, trace:
         layers=tuple(op.layer for op in operators),
         macs=np.array([op.macs for op in operators], dtype=np.int64),
         tiles=np.diff(trace.first_tile),
-        completion_ps=completions(timeline),
+        completion_ps=completions(trace),
         overlapped=np.array([isinstance(p, Transfer) and p.direction == "background" for p in problems]),
         stages=trace.stages,
         stage_resources=trace.stage_resources,

@@ -34,7 +34,9 @@ DIMENSIONS: dict[str, dict[str, Fraction]] = {
 # Suffix of a field's name in code -> dimension; the key in a file is the name without the suffix.
 SUFFIXES = {f"_{dimension}": dimension for dimension in DIMENSIONS}
 
-_QUANTITY = re.compile(r"\s*([+-]?(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?)\s*([A-Za-z][A-Za-z0-9/]*)?\s*")
+_QUANTITY = re.compile(
+    r"\s*([+-]?(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?)\s*([A-Za-z][A-Za-z0-9/]*)?\s*"
+)
 
 
 def parse_quantity(text: str, dimension: str) -> Fraction:
@@ -43,13 +45,19 @@ def parse_quantity(text: str, dimension: str) -> Fraction:
     example = _EXAMPLES[dimension]
     match = _QUANTITY.fullmatch(text)
     if not match:
-        raise ValueError(f"cannot read {text!r} as a quantity; write a number and a unit, such as {example!r}")
+        raise ValueError(
+            f"cannot read {text!r} as a quantity; write a number and a unit, such as {example!r}"
+        )
     number, unit = match.groups()
     if unit is None:
         raise ValueError(f"{text!r} has no unit; write for example {example!r}")
     if unit not in units:
         wrong = next((name for name, known in DIMENSIONS.items() if unit in known), None)
-        kind = f" is a unit of {_WORDS[wrong]}, not of {_WORDS[dimension]}" if wrong else " is not a unit hwsim knows"
+        kind = (
+            f" is a unit of {_WORDS[wrong]}, not of {_WORDS[dimension]}"
+            if wrong
+            else " is not a unit hwsim knows"
+        )
         raise ValueError(f"{text!r}: {unit!r}{kind}; write for example {example!r}")
     return Fraction(number.replace("_", "")) * units[unit]
 
@@ -83,5 +91,7 @@ def format_bytes(count: float) -> str:
     """A size in binary units with three significant digits: '24 MiB'."""
     for prefix, scale in (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
         if count >= scale:
-            return f"{count / scale:.3g} {prefix}" if count / scale < 1000 else f"{count / scale:.0f} {prefix}"
+            return (
+                f"{count / scale:.3g} {prefix}" if count / scale < 1000 else f"{count / scale:.0f} {prefix}"
+            )
     return f"{count:.0f} B"

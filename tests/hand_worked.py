@@ -9,15 +9,14 @@ The machine is tests/tiny.yaml: a 2 x 2 weight-stationary array with two weight 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from hwsim.design import load_design
 from hwsim.pipeline import run
 from hwsim.result import Result
-from hwsim.workload import Step, Workload, conv2d, matmul
-from hwsim.workload.operators import Elementwise, Matmul
-from tests.networks import network, operator
+from hwsim.workload import Workload, conv2d, matmul
+from tests.networks import chain, square, with_bias
 
 TINY = Path(__file__).parent / "tiny.yaml"
 Counts = Mapping[tuple[str, str], int]
@@ -38,30 +37,6 @@ class Case:
     stalls_ps: Mapping[str, int] = field(default_factory=dict)
     macs: int | None = None
     counts: Counts = field(default_factory=dict)
-
-
-def chain(*, relu: bool) -> Workload:
-    """y = f(x w1) w2, all 2 x 2, where f is nothing or relu."""
-    found = [(operator(Matmul(1, 2, 2, 2), "x w1", "h"), (2, 2))]
-    if relu:
-        found.append((operator(Elementwise("relu", 4), "h", "r"), (2, 2)))
-    found.append((operator(Matmul(1, 2, 2, 2), f"{'r' if relu else 'h'} w2", "y"), (2, 2)))
-    return network({"x": (2, 2)}, {"w1": (2, 2), "w2": (2, 2)}, found, ["y"])
-
-
-def square() -> Workload:
-    """y = h h with h = x w, all 2 x 2: the second operand of the second product is an activation."""
-    found = [
-        (operator(Matmul(1, 2, 2, 2), "x w", "h"), (2, 2)),
-        (operator(Matmul(1, 2, 2, 2), "h h", "y"), (2, 2)),
-    ]
-    return network({"x": (2, 2)}, {"w": (2, 2)}, found, ["y"])
-
-
-def with_bias() -> Workload:
-    """matmul 2 x 2 x 2 whose bias of two int32 is loaded from memory."""
-    op = replace(operator(Matmul(1, 2, 2, 2), "x w", "y"), epilogue=(Step("bias", "b"),))
-    return network({"x": (2, 2)}, {"w": (2, 2), "b": (2,)}, [(op, (2, 2))], ["y"])
 
 
 # 3 x 2 times 2 x 4: one tile of three rows for each half of the columns, 4 bytes of weights each. Link: the 6

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from hwsim.tensor.tensor import Shape, Tensor
-from hwsim.workload import Operator, Source, Workload
+from hwsim.workload import Operator, Source, Step, Workload
 from hwsim.workload.operators import Conv2d, Elementwise, Matmul, OperatorProblem, View
 
 
@@ -51,3 +52,27 @@ def residual_network() -> Workload:
         ],
         ["y"],
     )
+
+
+def chain(*, relu: bool) -> Workload:
+    """y = f(x w1) w2, all 2 x 2, where f is nothing or relu."""
+    found = [(operator(Matmul(1, 2, 2, 2), "x w1", "h"), (2, 2))]
+    if relu:
+        found.append((operator(Elementwise("relu", 4), "h", "r"), (2, 2)))
+    found.append((operator(Matmul(1, 2, 2, 2), f"{'r' if relu else 'h'} w2", "y"), (2, 2)))
+    return network({"x": (2, 2)}, {"w1": (2, 2), "w2": (2, 2)}, found, ["y"])
+
+
+def square() -> Workload:
+    """y = h h with h = x w, all 2 x 2: the second operand of the second product is an activation."""
+    found = [
+        (operator(Matmul(1, 2, 2, 2), "x w", "h"), (2, 2)),
+        (operator(Matmul(1, 2, 2, 2), "h h", "y"), (2, 2)),
+    ]
+    return network({"x": (2, 2)}, {"w": (2, 2)}, found, ["y"])
+
+
+def with_bias() -> Workload:
+    """matmul 2 x 2 x 2 whose bias of two int32 is loaded from memory."""
+    op = replace(operator(Matmul(1, 2, 2, 2), "x w", "y"), epilogue=(Step("bias", "b"),))
+    return network({"x": (2, 2)}, {"w": (2, 2), "b": (2,)}, [(op, (2, 2))], ["y"])

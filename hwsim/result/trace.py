@@ -27,6 +27,9 @@ class Trace:
     makespan_ps: int
     path: str  # "events" or "fast"
 
+    def __post_init__(self) -> None:
+        self.start_ps.setflags(write=False)
+
     @property
     def tiles(self) -> int:
         return len(self.kind_of_tile)
@@ -34,7 +37,9 @@ class Trace:
     @cached_property
     def end_ps(self) -> Int64Array:
         """(S, n)"""
-        return self.start_ps + self.durations_ps[:, self.kind_of_tile]
+        ends: Int64Array = self.start_ps + self.durations_ps[:, self.kind_of_tile]
+        ends.setflags(write=False)
+        return ends
 
     def ends(self, stage: int) -> Int64Array:
         """(n,) ends of one stage, without making the whole table."""

@@ -17,7 +17,7 @@ from simpy.events import NORMAL, Event, EventPriority, Timeout
 
 from hwsim.plan import Program, Resource
 from hwsim.plan.program import Int64Array
-from hwsim.sim.trace import NEVER_PS
+from hwsim.sim.soundness import NEVER_PS
 
 Progress = Callable[[int, int], None]
 Process = Generator[Event, None, None]

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from hwsim.errors import SpecError
 from hwsim.plan import Program
-from hwsim.sim.soundness import check_sound, deadlock
-from hwsim.sim.trace import NEVER_PS, Trace
+from hwsim.result import Trace
+from hwsim.sim.soundness import NEVER_PS, check_sound, deadlock
 
 TIMINGS = ("auto", "events", "fast")
 
@@ -50,4 +50,13 @@ def simulate(
         raise deadlock(program, start_ps)
     if progress:
         progress(program.tiles, program.tiles)
-    return Trace(program, start_ps, makespan_ps, path)
+    return Trace(
+        stages=program.pipeline.stage_names,
+        stage_resources=tuple(stage.resource for stage in program.pipeline.stages),
+        first_tile=program.first_tile,
+        kind_of_tile=program.kind_of_tile,
+        durations_ps=program.durations_ps,
+        start_ps=start_ps,
+        makespan_ps=makespan_ps,
+        path=path,
+    )

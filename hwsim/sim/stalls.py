@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hwsim.errors import SpecError
-from hwsim.plan import Cause
+from hwsim.plan import Cause, Program
 from hwsim.plan.program import Int64Array
-from hwsim.sim.trace import Trace
+from hwsim.result import Trace
 
 if TYPE_CHECKING:
     from hwsim.kernels.stalls import CauseColumns
@@ -45,7 +45,7 @@ class StallTable:
         return dict(zip(self.causes, self.stall_ps.sum(axis=0).tolist(), strict=True))
 
 
-def attribute_stalls(trace: Trace, focus: str, causes: Sequence[Cause]) -> StallTable:
+def attribute_stalls(program: Program, trace: Trace, focus: str, causes: Sequence[Cause]) -> StallTable:
     """Share out the idle time of the in-order stage `focus`, tile by tile.
 
     The gap before a tile is from the last end of the tiles before it to its start. The first cause takes
@@ -60,7 +60,7 @@ def attribute_stalls(trace: Trace, focus: str, causes: Sequence[Cause]) -> Stall
     """
     from hwsim.kernels.stalls import share_out  # numba takes 0.3 s to load
 
-    program, pipeline = trace.program, trace.program.pipeline
+    pipeline = program.pipeline
     in_order = [stage.name for stage in pipeline.stages if stage.in_order]
     if focus not in in_order:
         known = ", ".join(in_order)
@@ -77,7 +77,7 @@ def attribute_stalls(trace: Trace, focus: str, causes: Sequence[Cause]) -> Stall
         np.array(program.kind_of_tile, dtype=np.int32),
         np.array(program.first_tile, dtype=np.int64),
         pipeline.stage_index(focus),
-        _cause_columns(trace, causes),
+        _cause_columns(program, trace, causes),
         stall_ps,
         active_ps,
     )
@@ -95,22 +95,21 @@ def completions(trace: Trace) -> Int64Array:
     """(operators,) when the last stage of each operator's tiles ends; 0 for one without tiles (a view)."""
     from hwsim.kernels.stalls import last_ends
 
-    program = trace.program
-    last: Int64Array = np.zeros(len(program.first_tile) - 1, dtype=np.int64)
+    last: Int64Array = np.zeros(len(trace.first_tile) - 1, dtype=np.int64)
     last_ends(
         trace.start_ps,
-        np.array(program.durations_ps, dtype=np.int64, order="C"),
-        np.array(program.kind_of_tile, dtype=np.int32),
-        np.array(program.first_tile, dtype=np.int64),
+        np.array(trace.durations_ps, dtype=np.int64, order="C"),
+        np.array(trace.kind_of_tile, dtype=np.int32),
+        np.array(trace.first_tile, dtype=np.int64),
         last,
     )
     return last
 
 
-def _cause_columns(trace: Trace, causes: Sequence[Cause]) -> CauseColumns:
+def _cause_columns(program: Program, trace: Trace, causes: Sequence[Cause]) -> CauseColumns:
     from hwsim.kernels.stalls import ROWS, SLOT, STAGE, CauseColumns
 
-    pipeline = trace.program.pipeline
+    pipeline = program.pipeline
     codes = {"stage": STAGE, "wait": ROWS, "pool": SLOT}
     known = {
         "stage": list(pipeline.stage_names),
@@ -119,7 +118,7 @@ def _cause_columns(trace: Trace, causes: Sequence[Cause]) -> CauseColumns:
     }
     count = len(causes)
     kind, stage, spare = (np.zeros(count, dtype=np.int64) for _ in range(3))
-    takes = np.zeros((count, trace.program.durations_ps.shape[1]), dtype=np.bool_)
+    takes = np.zeros((count, program.durations_ps.shape[1]), dtype=np.bool_)
     tiles: list[Int64Array] = []
     whens: list[Int64Array] = []
     for row, cause in enumerate(causes):
@@ -131,11 +130,11 @@ def _cause_columns(trace: Trace, causes: Sequence[Cause]) -> CauseColumns:
         if cause.kind == "stage":
             stage[row] = index
         elif cause.kind == "wait":
-            tile, when = trace.program.wait_tiles[index], _awaited_ends_ps(trace, index)
+            tile, when = program.wait_tiles[index], _awaited_ends_ps(program, trace, index)
         else:
             spare[row] = pipeline.pools[index].slots
-            takes[row] = trace.program.takes[index]
-            when = _freed_ps(trace, index)
+            takes[row] = program.takes[index]
+            when = _freed_ps(program, trace, index)
             tile = np.zeros(len(when), dtype=np.int64)
         tiles.append(tile)
         whens.append(when)
@@ -153,20 +152,18 @@ def _cause_columns(trace: Trace, causes: Sequence[Cause]) -> CauseColumns:
     )
 
 
-def _awaited_ends_ps(trace: Trace, index: int) -> Int64Array:
+def _awaited_ends_ps(program: Program, trace: Trace, index: int) -> Int64Array:
     """Ends of what each row of a Wait waits for."""
-    program = trace.program
     stage = program.pipeline.stage_index(program.pipeline.waits[index].upon)
     upon = program.wait_upon[index]
     ends: Int64Array = trace.start_ps[stage, upon] + program.durations_ps[stage, program.kind_of_tile[upon]]
     return ends
 
 
-def _freed_ps(trace: Trace, index: int) -> Int64Array:
+def _freed_ps(program: Program, trace: Trace, index: int) -> Int64Array:
     """When slots of a pool were given back, ascending."""
     from hwsim.kernels.stalls import freed_times
 
-    program = trace.program
     stage = program.pipeline.stage_index(program.pipeline.pools[index].freed_by)
     freed: Int64Array = np.empty(program.tiles, dtype=np.int64)
     count = freed_times(

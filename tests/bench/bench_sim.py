@@ -77,13 +77,14 @@ def test_event_path(benchmark: BenchmarkFixture, shared: bool) -> None:
 
 
 def test_stalls(benchmark: BenchmarkFixture) -> None:
-    trace = simulate(systolic(TILES, shared=False), "fast")
+    program = systolic(TILES, shared=False)
+    trace = simulate(program, "fast")
     causes = (
         Cause("raw", "wait", "raw"),
         Cause("banks", "pool", "banks"),
         Cause("weight stall", "stage", "weights"),
         Cause("weight shift", "stage", "shift"),
     )
-    attribute_stalls(trace, "compute", causes)
+    attribute_stalls(program, trace, "compute", causes)
     benchmark.extra_info["tiles"] = TILES
-    benchmark(attribute_stalls, trace, "compute", causes)
+    benchmark(attribute_stalls, program, trace, "compute", causes)

@@ -180,24 +180,15 @@ def traffic_counted_twice(patch: Patch) -> None:
     patch.setattr(Plan, "action_totals", found)
 
 
-def dropped_tile(patch: Patch) -> None:
+def tiles(change: Callable[[Any], Any]) -> Callable[[Patch], None]:
+    """Another list of tiles for every mapping."""
     right = systolic_gemm.tile_kinds
-    patch.setattr(
-        systolic_gemm,
-        "tile_kinds",
-        lambda m: (lambda t: replace(t, kind_of_tile=t.kind_of_tile[:-1]))(right(m)),
-    )
 
+    def changed(mapping: Any) -> Any:
+        found = right(mapping)
+        return replace(found, kind_of_tile=change(found.kind_of_tile))
 
-def doubled_tile(patch: Patch) -> None:
-    right = systolic_gemm.tile_kinds
-    patch.setattr(
-        systolic_gemm,
-        "tile_kinds",
-        lambda m: (lambda t: replace(t, kind_of_tile=np.append(t.kind_of_tile, t.kind_of_tile[-1:])))(
-            right(m)
-        ),
-    )
+    return lambda patch: patch.setattr(systolic_gemm, "tile_kinds", changed)
 
 
 def array_cycles(change: Callable[[Any, Any, int], Any]) -> Callable[[Patch], None]:
@@ -348,8 +339,8 @@ FAULTS: dict[str, Callable[[Patch], None]] = {
     "durations a picosecond longer": durations(lambda ps: ps + (ps > 0)),
     "rounding down": rounding_down,
     "traffic counted twice": traffic_counted_twice,
-    "dropped tile": dropped_tile,
-    "doubled tile": doubled_tile,
+    "dropped tile": tiles(lambda kinds: kinds[:-1]),
+    "doubled tile": tiles(lambda kinds: np.append(kinds, kinds[-1:])),
     "missing fill": array_cycles(missing_fill),
     "fill a cycle short": array_cycles(fill_one_short),
     "rate of the number format ignored": array_cycles(rate_ignored),

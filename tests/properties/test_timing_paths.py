@@ -9,7 +9,8 @@ import pytest
 
 from hwsim.errors import DeadlockError
 from hwsim.plan import Program
-from hwsim.sim import NEVER_PS, Trace, simulate
+from hwsim.result import Trace
+from hwsim.sim import NEVER_PS, simulate
 from hwsim.sim.recurrence import lay_out, run_schedule, run_sweep
 from tests.oracles.tile_pipeline import start_times
 from tests.programs import random_programs

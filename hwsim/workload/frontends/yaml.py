@@ -54,7 +54,15 @@ def read_yaml(source: YamlSource, parameters: Mapping[str, int], seed: int) -> W
             description=written.description,
             parameters=merged,
             synthetic=written.synthetic,
+            notes=_notes(written),
         )
+
+
+def _notes(written: spec.WorkloadSpec) -> list[str]:
+    notes = [f"network after {written.source}"] if written.source else []
+    if written.synthetic:
+        notes.append("its shapes are assumed, because no publication gives them")
+    return notes
 
 
 def _merge_parameters(path: str, written: spec.WorkloadSpec, given: Mapping[str, int]) -> dict[str, int]:

@@ -111,7 +111,7 @@ def test_kernels_are_compiled_once_whatever_the_flags_of_the_columns() -> None:
         for stage in program.pipeline.stages:
             causes = [Cause(pool.name, "pool", pool.name) for pool in program.pipeline.pools]
             if stage.in_order:
-                attribute_stalls(trace, stage.name, causes)
+                attribute_stalls(program, trace, stage.name, causes)
     for kernel in (tile_pipeline.schedule, tile_pipeline.sweep, stalls.share_out, stalls.freed_times):
         assert len(cast("Any", kernel).signatures) == 1
 

@@ -35,7 +35,7 @@ DURATIONS = {"weights": [100] * 3, "shift": [10] * 3, "compute": [40] * 3, "drai
 def table(program: Program, *causes: Cause, focus: str = "compute") -> list[list[int]]:
     """Rows of stalls by operator, each with the active time put before them."""
     trace = simulate(program)
-    found = attribute_stalls(trace, focus, causes)
+    found = attribute_stalls(program, trace, focus, causes)
     assert found.causes == (*(cause.name for cause in causes), "other", "tail")
     assert int(found.active_ps.sum() + found.stall_ps.sum()) == trace.makespan_ps
     return np.column_stack([found.active_ps, found.stall_ps]).tolist()
@@ -58,8 +58,10 @@ def test_a_cause_met_after_the_start_takes_the_gap_and_no_more() -> None:
 
 
 def test_causes_of_one_name_share_a_column() -> None:
+    program = build(ARRAY, DURATIONS)
     found = attribute_stalls(
-        simulate(build(ARRAY, DURATIONS)),
+        program,
+        simulate(program),
         "compute",
         (Cause("weights", "stage", "weights"), BANK, Cause("weights", "stage", "shift")),
     )
@@ -134,7 +136,7 @@ def test_every_picosecond_is_accounted_for_in_any_program() -> None:
             causes = [Cause(f"after {name}", "stage", name) for name in focus.after]
             causes += [Cause(w.name, "wait", w.name) for w in pipeline.waits if w.stage == focus.name]
             causes += [Cause(p.name, "pool", p.name) for p in pipeline.pools if p.taken_by == focus.name]
-            found = attribute_stalls(trace, focus.name, causes)
+            found = attribute_stalls(program, trace, focus.name, causes)
             assert found.stall_ps.min(initial=0) >= 0
             assert int(found.active_ps.sum() + found.stall_ps.sum()) == trace.makespan_ps, number
             tried += 1
@@ -158,7 +160,8 @@ def test_no_tiles() -> None:
 
 
 def test_totals_are_by_name() -> None:
-    found = attribute_stalls(simulate(build(ARRAY, DURATIONS)), "compute", (WEIGHTS, SHIFT, BANK))
+    program = build(ARRAY, DURATIONS)
+    found = attribute_stalls(program, simulate(program), "compute", (WEIGHTS, SHIFT, BANK))
     assert found.totals_ps == {
         "weight stall": 200,
         "weight shift": 30,
@@ -184,7 +187,8 @@ def test_totals_are_by_name() -> None:
     ],
 )
 def test_what_cannot_be_attributed_is_refused(focus: str, causes: list[Cause], message: str) -> None:
-    trace = simulate(build(ARRAY, DURATIONS))
+    program = build(ARRAY, DURATIONS)
+    trace = simulate(program)
     with pytest.raises(SpecError) as caught:
-        attribute_stalls(trace, focus, causes)
+        attribute_stalls(program, trace, focus, causes)
     assert message in str(caught.value)

@@ -184,6 +184,8 @@ def test_every_file_says_what_it_is(name: str) -> None:
     assert net.source.path.endswith((f"{name}.yaml", f"{name}.onnx"))
     if net.source.format == "yaml":
         assert net.description.endswith(".")
+        assert net.notes[0].startswith("network after ")
+        assert net.synthetic == ("its shapes are assumed, because no publication gives them" in net.notes)
         assert "\nsource: >-" in (SHELF / f"{name}.yaml").read_text()
         assert net.name == name
 
