@@ -73,7 +73,7 @@ class SystolicDevice:
         return f"the systolic kind has no way to run a {operator.kind}"
 
     def plan(self, operator: Operator, residency: Residency | None) -> Plan:
-        key = (operator.problem, residency, bool(operator.epilogue), operator.kind)
+        key = (operator.problem, residency, len(operator.epilogue))
         found = self._plans.get(key)
         if found is None:
             found = self._plans[key] = self._make_plan(operator, residency)
@@ -177,7 +177,8 @@ class SystolicDevice:
             reads = reads * tiles.fresh
         if gemm.b.place == "chip":
             reads = reads + tiles.weight_bytes
-        elements = t.m * t.n * t.last_k
+        # The activation unit converts each result and applies each fused step, all in one pass.
+        element_operations = t.m * t.n * t.last_k * (1 + gemm.steps)
         a_bytes = self.spec.accumulators.width_bits // 8 + -(-gemm.a_bits // 8)
         # Every multiplication latches one activation and one partial sum in its PE; a shifted-in byte passes
         # through (R + 1) / 2 rows on average.
@@ -190,7 +191,7 @@ class SystolicDevice:
             ("unified_buffer", "write"): results,
             ("accumulators", "write"): sums,
             ("accumulators", "read"): sums,
-            ("activation_unit", f"op_{gemm.output.dtype}"): elements,
+            ("activation_unit", f"op_{gemm.output.dtype}"): element_operations,
         }
 
     def _plan_vector(self, operator: Operator, residency: Residency) -> Plan:
@@ -208,7 +209,7 @@ class SystolicDevice:
         }
         streams = {"stream": loads > 0}
         actions = {
-            ("activation_unit", f"op_{residency.output.dtype}"): work,
+            ("activation_unit", f"op_{residency.output.dtype}"): work + tiles.results * len(operator.epilogue),
             ("unified_buffer", "read"): read["chip"] + loads,
             ("unified_buffer", "write"): written,
         }

@@ -37,6 +37,7 @@ class Gemm:
     a_bits: int
     b_bits: int
     output_bits: int
+    steps: int  # fused behind it
     conv: Conv2d | None = None
 
     @property
@@ -65,7 +66,7 @@ class Gemm:
 def lower(operator: Operator, residency: Residency, bits: dict[str, int]) -> Gemm:
     """The matrix products behind an operator: M = N P Q, N = K / groups, K = C / groups R S for conv2d."""
     a, b, out = residency.operands[0], residency.operands[1], residency.output
-    widths = (bits[a.dtype], bits[b.dtype], bits[out.dtype])
+    widths = (bits[a.dtype], bits[b.dtype], bits[out.dtype], len(operator.epilogue))
     problem = operator.problem
     if isinstance(problem, Conv2d):
         g = problem.groups

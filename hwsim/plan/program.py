@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from operator import mul
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hwsim.errors import CapacityError
 from hwsim.plan.mapping import GemmMapping
 from hwsim.plan.pipeline import Pipeline
+from hwsim.units import PS_PER_S
 
 Int64Array = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
@@ -73,6 +76,13 @@ class Plan:
         for stage, demand in zip(self.pipeline.stages, self.demands.tolist(), strict=True):
             resource = self.pipeline.resource_of(stage)
             rows.append([resource.duration_ps(amount) for amount in demand])
+        tiles = self.tiles_of_kind.tolist()
+        longest = max((sum(map(mul, row, tiles)) for row in rows), default=0)
+        if longest >= 2**62:
+            raise CapacityError(
+                f"an operator takes {longest / PS_PER_S:.3g} s, and times are kept up to {2**62 / PS_PER_S:.3g} s: "
+                "use a smaller workload or faster resources"
+            )
         return np.array(rows, dtype=np.int64)
 
 
