@@ -16,7 +16,7 @@ from hwsim.design import Design, load_design
 from hwsim.devices import Device, make_device
 from hwsim.errors import CapacityError, SpecError, UnsupportedError
 from hwsim.plan import Plan, Program, join_plans
-from hwsim.plan.residency import Schedule, schedule
+from hwsim.plan.residency import STREAM_SHARES, Schedule, schedule
 from hwsim.result import Provenance, Result, TimingTable, Trace, UsageTable
 from hwsim.sim import attribute_stalls, completions, simulate
 from hwsim.version import __version__
@@ -83,13 +83,7 @@ def prepare(graph: Workload, device: Device) -> Prepared:
     """Schedule and plan a workload on a device. Kept for the pair, since only time differs between runs of
     it; workloads and devices are immutable."""
     _refuse_unsupported(graph, device)
-    order = schedule(
-        graph,
-        chip_bytes=device.chip_bytes,
-        memory_bytes=device.memory_bytes,
-        background_share=device.background_share,
-    )
-    plans, program = make_program(device, order)
+    order, plans, program = _fit(graph, device)
     check_plans(order, plans, device.pipeline)
     resources = [r.name for r in device.pipeline.resources]
     bound_ps = np.zeros((len(plans), len(resources)), dtype=np.int64)
@@ -99,6 +93,25 @@ def prepare(graph: Workload, device: Device) -> Prepared:
     keys = tuple(dict.fromkeys(key for plan in plans for key in plan.action_totals))
     counts = np.array([[plan.action_totals.get(key, 0) for key in keys] for plan in plans], dtype=np.int64)
     return Prepared(order, plans, program, bound_ps, keys, counts.reshape(len(plans), len(keys)))
+
+
+def _fit(graph: Workload, device: Device) -> tuple[Schedule, tuple[Plan, ...], Program]:
+    """Schedule and plan with as little room for streaming as the tiles can do with."""
+    for share in STREAM_SHARES:
+        order = schedule(
+            graph,
+            chip_bytes=device.chip_bytes,
+            memory_bytes=device.memory_bytes,
+            host_link=device.host_link,
+            stream_share=share,
+            background_share=device.background_share,
+        )
+        try:
+            return order, *make_program(device, order)
+        except CapacityError:
+            if share == STREAM_SHARES[-1]:
+                raise
+    raise AssertionError("unreachable: the last share returns or raises")
 
 
 def make_program(device: Device, order: Schedule) -> tuple[tuple[Plan, ...], Program]:

@@ -17,7 +17,7 @@ class Device(Protocol):
     focus: str  # the stage whose busy time is the machine's useful work
     causes: tuple[Cause, ...]  # why the focus stage stands still, highest priority first
     clock_hz: int
-    macs_per_cycle: int  # peak, of the fastest number format
+    macs_per_cycle: float  # peak, of the fastest number format
     chip_bytes: int | None
     memory_bytes: int | None
     host_link: bool

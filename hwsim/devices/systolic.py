@@ -56,7 +56,7 @@ class SystolicDevice:
         self.host_link = spec.host_link is not None
         self.background_share = spec.calibration.host_overlap if spec.calibration and self.host_link else 0.0
         fastest = min(spec.array.cycles_per_row.values())
-        self.macs_per_cycle = spec.array.rows * spec.array.cols // fastest
+        self.macs_per_cycle = spec.array.rows * spec.array.cols / fastest
         self._plans: dict[object, Plan] = {}
 
     # -- what the device can do ------------------------------------------------------------------------
@@ -136,12 +136,14 @@ class SystolicDevice:
             "planes": tiles.fresh,
             "accumulators": t.first_k,
             "stream": streams,
+            "outbound": tiles.store_bytes > 0,
         }
         frees = {
             "fifo": weights > 0,
             "planes": tiles.spent,
             "accumulators": t.last_k,
             "stream": stream_end & bool(streams.any()),
+            "outbound": tiles.store_bytes > 0,
         }
         actions = self._gemm_actions(gemm, tiles, pair)
         return self._columns(t.kind_of_tile, len(t.m), demands, takes, frees, actions, mapping)
@@ -207,9 +209,10 @@ class SystolicDevice:
             "drain": self._drain_cycles(work),
             "store": written if to_memory else nothing,
         }
-        streams = {"stream": loads > 0}
+        streams = {"stream": loads > 0, "outbound": demands["store"] > 0}
         actions = {
-            ("activation_unit", f"op_{residency.output.dtype}"): work + tiles.results * len(operator.epilogue),
+            ("activation_unit", f"op_{residency.output.dtype}"): work
+            + tiles.results * len(operator.epilogue),
             ("unified_buffer", "read"): read["chip"] + loads,
             ("unified_buffer", "write"): written,
         }
@@ -257,14 +260,18 @@ class SystolicDevice:
 
     def _floor_ps(self, plan: Plan) -> tuple[int, int]:
         """What a mapping is chosen by: the busiest resource's time, then the sum over all resources."""
-        busy: dict[str, int] = {}
-        totals = (plan.durations_ps @ plan.tiles_of_kind).tolist()
-        for stage, total in zip(self.pipeline.stages, totals, strict=True):
+        amounts: dict[str, int] = {}
+        for stage, total in zip(self.pipeline.stages, plan.stage_totals.tolist(), strict=True):
             # Without a second weight plane, shifting in and computing take turns.
-            name = "array" if stage.name == "shift" and not self.spec.array.double_buffer else stage.resource
-            busy[name] = busy.get(name, 0) + total
-        busy.pop("array_pipeline", None)
-        return max(busy.values()), sum(busy.values())
+            in_turns = stage.name == "shift" and not self.spec.array.double_buffer
+            name = "array" if in_turns else stage.resource
+            amounts[name] = amounts.get(name, 0) + total
+        busy = [
+            r.duration_ps(amounts[r.name])
+            for r in self.pipeline.resources
+            if r.servers == 1 and r.name in amounts
+        ]
+        return max(busy), sum(busy)
 
     def bound_ps(self, operator: Operator, residency: Residency | None) -> dict[str, int]:
         resources = {r.name: r for r in self.pipeline.resources}

@@ -50,17 +50,29 @@ class Gemm:
         touched = conv.P * window if window < conv.stride[0] else (conv.P - 1) * conv.stride[0] + window
         return conv.N * min(conv.H, touched) * conv.W * conv.C * self.a_bits // 8
 
-    def input_bytes(self, rows: int, packed: int = 1) -> int:
-        """Bytes of `a` that `rows` rows of the product need: for a convolution the raw feature-map rows
-        under them (with the halo), not their im2col copies."""
+    def input_bytes(self, rows: int, step: int, packed: int = 1) -> int:
+        """Bytes of `a` that a tile of `rows` rows of the product needs at most, when tiles begin every
+        `step` rows: for a convolution the raw feature-map rows under them with the halo, not their im2col
+        copies."""
         conv = self.conv
         if conv is None:
             return -(-rows * self.k * self.a_bits // 8)
-        images, rest = divmod(-(-rows // conv.Q), conv.P)
-        window = (conv.R - 1) * conv.dilation[0] + 1
-        lines = images * conv.H + (min(conv.H, (rest - 1) * conv.stride[0] + window) if rest else 0)
+        lines = _lines(conv, rows, step)
         channels = conv.C // conv.groups * packed
-        return -(-min(lines, conv.N * conv.H) * conv.W * channels * self.a_bits // 8)
+        return -(-lines * conv.W * channels * self.a_bits // 8)
+
+
+def _lines(conv: Conv2d, rows: int, step: int) -> int:
+    """Feature-map rows under `rows` consecutive output elements at most, all images counted. Tiles that do
+    not begin with an output row reach into one more, and those that cross an image's end need two halos."""
+    window = (conv.R - 1) * conv.dilation[0] + 1
+    whole = step % conv.Q == 0 or rows == conv.N * conv.P * conv.Q
+    out_rows = -(-rows // conv.Q) if whole else (rows + conv.Q - 2) // conv.Q + 1
+    images, rest = divmod(min(out_rows, conv.N * conv.P), conv.P)
+    lines = images * conv.H + (min(conv.H, (rest - 1) * conv.stride[0] + window) if rest else 0)
+    if out_rows > 1 and step % (conv.P * conv.Q) and rows < conv.N * conv.P * conv.Q and conv.N > 1:
+        lines += max(0, window - conv.stride[0])
+    return min(lines, conv.N * conv.H)
 
 
 def lower(operator: Operator, residency: Residency, bits: dict[str, int]) -> Gemm:
@@ -124,18 +136,28 @@ def _fitting(
             f"buffer (double-buffered), and {format_bytes(stream_bytes)} of the unified buffer are left for "
             "it: use a larger unified_buffer"
         )
-    if fits(1, cols):
-        yield _most(rows, lambda some: fits(some, cols)), cols
+    line = gemm.conv.Q if gemm.conv is not None else 1
+    if fits(rows, cols):
+        yield rows, cols
+    elif fits(1, cols):
+        yield _most_rows(rows, line, lambda some: fits(some, cols)), cols
     if narrower and not fits(rows, cols):
-        most = _most(rows, lambda some: fits(some, 1))
+        most = _most_rows(rows, line, lambda some: fits(some, 1))
         yield most, _most(cols, lambda some: fits(most, some))
 
 
 def _streamed_bytes(gemm: Gemm, rows: int, cols: int, packed: int) -> int:
     """Room for two tiles' spilled input and output."""
-    read = gemm.input_bytes(rows, packed) if gemm.a.place != "chip" else 0
+    read = gemm.input_bytes(rows, rows, packed) if gemm.a.place != "chip" else 0
     written = -(-rows * cols * gemm.output_bits // 8) if gemm.output.place == "memory" else 0
     return 2 * (read + written)
+
+
+def _most_rows(limit: int, line: int, fits: Callable[[int], bool]) -> int:
+    """The most rows that fit, in whole lines of the output where one fits: others would read rows twice."""
+    if line <= limit and fits(line):
+        return line * _most(limit // line, lambda lines: fits(lines * line))
+    return _most(min(limit, line), fits)
 
 
 def _most(limit: int, fits: Callable[[int], bool]) -> int:
@@ -172,7 +194,7 @@ def tiles_of(gemm: Gemm, mapping: GemmMapping, dataflow: str) -> GemmTiles:
     weights_new = fresh if dataflow == "ws" else always
     blocks = t.k * t.n * gemm.b_bits
     weight_bytes = np.where(weights_new, -(-blocks // 8), 0)
-    rows = np.array([gemm.input_bytes(int(m), mapping.packed) for m in t.m], dtype=np.int64)
+    rows = np.array([gemm.input_bytes(int(m), mapping.tile_m, mapping.packed) for m in t.m], dtype=np.int64)
     loads = t.first_k & (t.first_n if mapping.order == "mn" or mapping.tile_m >= mapping.m else True)
     load_bytes = np.where(loads, rows, 0) if gemm.a.place != "chip" else np.zeros_like(rows)
     stores = -(-t.m * t.n * gemm.output_bits // 8)

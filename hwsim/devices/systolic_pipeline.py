@@ -97,7 +97,9 @@ def _resources(spec: SystolicSpec) -> tuple[Resource, ...]:
 def _pools(spec: SystolicSpec) -> tuple[SlotPool, ...]:
     found = [
         SlotPool("planes", "shift", "compute", 2 if spec.array.double_buffer else 1),
-        SlotPool("stream", "load", "drain", 2),  # streaming buffers are sized for two row blocks
+        # Streaming buffers are sized for two tiles' inputs and outputs.
+        SlotPool("stream", "load", "drain", 2),
+        SlotPool("outbound", "drain", "store", 2),
     ]
     if spec.weight_fifo.depth_tiles is not None:
         # A tile of weights leaves the FIFO as it shifts in, or while it streams through.

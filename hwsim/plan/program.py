@@ -80,8 +80,8 @@ class Plan:
         longest = max((sum(map(mul, row, tiles)) for row in rows), default=0)
         if longest >= 2**62:
             raise CapacityError(
-                f"an operator takes {longest / PS_PER_S:.3g} s, and times are kept up to {2**62 / PS_PER_S:.3g} s: "
-                "use a smaller workload or faster resources"
+                f"an operator takes {longest / PS_PER_S:.3g} s, and times are kept up to "
+                f"{2**62 / PS_PER_S:.3g} s: use a smaller workload or faster resources"
             )
         return np.array(rows, dtype=np.int64)
 

@@ -16,9 +16,10 @@ from hwsim.units import format_bytes
 from hwsim.workload.graph import Workload
 from hwsim.workload.operators import Operator, Transfer
 
-# Room kept for streaming as soon as one tensor is spilled: a quarter of the buffer, so that tiles can be
-# double-buffered beside the resident tensors. A rule of hwsim, not of any machine.
-STREAM_SHARE = 4
+# Room kept for streaming as soon as one tensor is spilled, as one part in so many of the buffer: a quarter,
+# so that tiles can be double-buffered beside the resident tensors, or more where a tile needs it. A rule of
+# hwsim, not of any machine.
+STREAM_SHARES = (4, 2, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ class Schedule:
     edges: tuple[Edge, ...]
     spilled: tuple[str, ...]
     peak_chip_bytes: int
-    memory_bytes: int  # weights and spilled tensors
+    memory_bytes: int  # weights, spilled tensors, and without a host link inputs and outputs
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +79,14 @@ def schedule(
     *,
     chip_bytes: int | None,
     memory_bytes: int | None,
+    host_link: bool = True,
+    stream_share: int = STREAM_SHARES[0],
     background_share: float = 0.0,
 ) -> Schedule:
     """Order the operators, decide where tensors live, and put transfers around them.
 
-    `chip_bytes` and `memory_bytes` are capacities (None: unlimited). `background_share` of the host traffic
+    `chip_bytes` and `memory_bytes` are capacities (None: unlimited); once anything is spilled, one part in
+    `stream_share` of the chip's is kept for streaming. `background_share` of the host traffic
     moves while neighbouring batches compute: it takes the link's time but nothing waits for it.
     Raises CapacityError when weights and spilled tensors do not fit the memory.
     """
@@ -93,14 +97,18 @@ def schedule(
     order += workload.operators
     order += [Operator(f"output:{name}", Transfer("out", 0), (name,), "") for name in workload.outputs]
     lives = _lives(workload, order, root)
-    spilled = _choose_spilled(lives, len(order), chip_bytes)
+    spilled = _choose_spilled(lives, len(order), chip_bytes, stream_share)
     places = {life.tensor: "memory" if life.tensor in spilled else "chip" for life in lives}
     order = [_sized(op, workload, root, places, background_share) for op in order]
     stream = None
     if chip_bytes is not None and spilled:
-        stream = chip_bytes // STREAM_SHARE
+        stream = chip_bytes // stream_share
     weight_bytes = sum(t.size_bytes for t in workload.tensors.values() if t.role in ("weight", "constant"))
-    in_memory = weight_bytes + sum(life.size_bytes for life in lives if life.tensor in spilled)
+    # Without a host link the network's inputs and outputs live in the memory too.
+    outside = () if host_link else {root.get(name, name) for name in (*workload.inputs, *workload.outputs)}
+    in_memory = weight_bytes + sum(
+        life.size_bytes for life in lives if life.tensor in spilled or life.tensor in outside
+    )
     if memory_bytes is not None and in_memory > memory_bytes:
         raise CapacityError(
             f"{workload.name} needs {format_bytes(in_memory)} of device memory (weights "
@@ -156,12 +164,14 @@ def _occupancy(lives: Sequence[_Life], length: int) -> np.ndarray:
     return np.cumsum(change)[:length]
 
 
-def _choose_spilled(lives: Sequence[_Life], length: int, chip_bytes: int | None) -> set[str]:
+def _choose_spilled(
+    lives: Sequence[_Life], length: int, chip_bytes: int | None, stream_share: int
+) -> set[str]:
     """Spill, where the buffer overflows, the tensor with the fewest uses for its size, until all fits."""
     spilled: set[str] = set()
     if chip_bytes is None or _occupancy(lives, length).max(initial=0) <= chip_bytes:
         return spilled
-    limit = chip_bytes - chip_bytes // STREAM_SHARE
+    limit = chip_bytes - chip_bytes // stream_share
     resident = list(lives)
     while resident:
         occupancy = _occupancy(resident, length)

@@ -40,7 +40,7 @@ class Result:
     dtype: str
     synthetic: bool
     clock_hz: int
-    macs_per_cycle: int
+    macs_per_cycle: float
     focus: str
     timing: TimingTable
     usage: UsageTable

@@ -345,7 +345,9 @@ def _reworded(cls: type[Spec], found: dict[str, Any]) -> InitErrorDetails:
 
 
 def _missing(cls: type[Spec], key: str) -> str:
-    name, said = next(((name, said) for name, said in cls.declared.items() if file_key(name) == key), ("", None))
+    name, said = next(
+        ((name, said) for name, said in cls.declared.items() if file_key(name) == key), ("", None)
+    )
     if said is None:  # a member of a list of fixed length
         return "is missing: the list is too short"
     words = kind_words(cls) if name == "kind" else ()

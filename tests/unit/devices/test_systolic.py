@@ -57,7 +57,7 @@ def test_too_many_tiles_are_refused_with_their_number() -> None:
 
 def test_a_row_that_cannot_be_streamed_is_refused_with_the_figures() -> None:
     with pytest.raises(
-        CapacityError, match=r"needs 1.95 KiB of streaming buffer .* 125 B of the unified buffer"
+        CapacityError, match=r"needs 1.96 KiB of streaming buffer .* 500 B of the unified buffer"
     ):
         run(matmul(2, 2, 1000), TINY, overrides=("unified_buffer.size=500 B",))
 
