@@ -45,17 +45,8 @@ def test_new_point(benchmark: BenchmarkFixture) -> None:
 
 def test_command(benchmark: BenchmarkFixture, tmp_path: Path) -> None:
     """`hwsim run resnet50 --design tpu_v1` in a fresh process, compiled kernels cached."""
-    command = [
-        sys.executable,
-        "-m",
-        "hwsim.cli.main",
-        "run",
-        "resnet50",
-        "--design",
-        "tpu_v1",
-        "--out",
-        str(tmp_path / "out"),
-    ]
+    hwsim = Path(sys.executable).with_name("hwsim")
+    command = [hwsim, "run", "resnet50", "--design", "tpu_v1", "--out", tmp_path / "out", "--quiet"]
     benchmark.pedantic(
         subprocess.run,
         args=(command,),
