@@ -169,6 +169,13 @@ class Spec(BaseModel):
         """Where it was read from; None when it was made in code."""
         return self._origin
 
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy; one that is changed is no longer what its file says, and has no origin."""
+        copy = super().model_copy(update=update, deep=deep)
+        if update:
+            copy._origin = None  # noqa: SLF001 - a copy of ourselves
+        return copy
+
     def with_origin(self, origin: Origin) -> Self:
         """The same spec, knowing where it is from."""
         copy = self.model_copy()

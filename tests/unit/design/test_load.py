@@ -287,3 +287,12 @@ def test_what_is_no_design(wrong):
 def test_unknown_names_are_one_clear_error():
     with pytest.raises(HwsimError, match="did you mean tpu_v1"):
         load_design("tpu_v9")
+
+
+def test_a_copy_changed_in_code_keeps_the_change_and_no_longer_names_its_file() -> None:
+    design = load_design("tpu_v1")
+    faster = design.device_spec.model_copy(update={"clock_hz": 123_000_000})
+    changed = design.model_copy(update={"devices": {"systolic": faster}})
+    assert (changed.path, changed.sha256) == ("", changed.content_hash)
+    found = load_design(changed, ("array.rows=8",))
+    assert (found.device_spec.clock_hz, found.device_spec.array.rows, found.path) == (123_000_000, 8, "")
