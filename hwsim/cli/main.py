@@ -23,6 +23,7 @@ from hwsim.version import __version__
 # Command -> (module, its attribute, what it does): the help text and `--version` load no command.
 COMMANDS = {
     "run": ("hwsim.cli.run", "Run a workload on a design: time, energy, area, and what limits it."),
+    "report": ("hwsim.cli.report", "Draw the page of a result folder again."),
     "list": ("hwsim.cli.list", "List the workloads and designs that hwsim finds."),
     "describe": ("hwsim.cli.describe", "Show what a design, a workload or the technology tables say."),
     "schema": ("hwsim.cli.schema", "Print the JSON Schema of design or workload files, for editors."),

@@ -73,6 +73,7 @@ def command(
     `hwsim list` shows the names.
     """
     from hwsim.pipeline import run
+    from hwsim.report import draw
     from hwsim.result.folder import check_folder, default_name, write_folder
 
     check_folder(out if out is not None else RUNS / "result")
@@ -85,7 +86,7 @@ def command(
             workload, design, dtype=dtype, weight_dtype=weight_dtype, overrides=settings, timing=timing,
             progress=progress, **parameters,
         )  # fmt: skip
-        folder = write_folder(result, out if out is not None else RUNS / default_name(result))
+        folder = write_folder(result, out if out is not None else RUNS / default_name(result), draw)
     show(result.at(folder), as_json=as_json, quiet=quiet)
 
 

@@ -17,7 +17,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -31,6 +31,7 @@ from hwsim.result.tables import Columns
 
 FORMAT = "hwsim result 1"  # marks a result.json as ours, so that only our own folders are replaced
 FILES = ("result.json", "operators.csv", "usage.csv", "area.csv", "trace.json.gz")
+PAGE = "report.html"  # drawn from FILES alone, by whoever writes the folder or later
 
 _CURE = "name another folder (--out DIR)"
 _REASONS = {
@@ -47,8 +48,9 @@ _REASONS = {
 }
 
 
-def write_folder(result: Result, folder: str | Path) -> Path:
-    """Write `result` to `folder` and return its absolute path.
+def write_folder(result: Result, folder: str | Path, draw: Callable[[Path], object] | None = None) -> Path:
+    """Write `result` to `folder` and return its absolute path. `draw`, given the folder with all FILES in it,
+    may add PAGE before anyone sees the folder.
 
     An empty folder, or one that holds an earlier result and nothing else, is replaced; until all is written
     the old one stays. Raises OutputError, leaving things as they were, when anything else is in the way or
@@ -61,11 +63,29 @@ def write_folder(result: Result, folder: str | Path) -> Path:
         partial.mkdir()
         for name, content in _contents(result):
             (partial / name).write_bytes(content)
+        if draw is not None:
+            (partial / PAGE).write_bytes(draw(partial))
         _put(partial, final)
     except OSError as error:
         raise _told(final, error) from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+    return final
+
+
+def write_page(folder: str | Path, page: bytes) -> Path:
+    """Write PAGE into an existing folder, whole or not at all, and return its absolute path. Raises
+    OutputError."""
+    final = Path(os.path.realpath(folder)) / PAGE
+    partial = final.with_name(_hidden_name("partial"))
+    try:
+        try:
+            partial.write_bytes(page)
+            partial.replace(final)
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as error:
+        raise _told(final, error) from None
     return final
 
 
@@ -138,6 +158,11 @@ def _about(result: Result) -> dict[str, object]:
     return {
         "format": FORMAT,
         "summary": summary,
+        "machine": {
+            "clock_hz": result.clock_hz,
+            "macs_per_cycle": result.macs_per_cycle,
+            "focus": result.focus,
+        },
         "energy_by_component": result.energy_parts,
         "provenance": asdict(result.provenance),
         "published": dict(result.published),
@@ -211,7 +236,7 @@ def _refuse_foreign(folder: Path) -> None:
     names = sorted(entry.name for entry in folder.iterdir())
     if not names:
         return
-    foreign = [name for name in names if name not in FILES]
+    foreign = [name for name in names if name not in (*FILES, PAGE)]
     if foreign or not _is_result(folder / "result.json"):
         what = foreign[0] if foreign else names[0]
         raise OutputError(

@@ -212,7 +212,7 @@ def test_specs_are_values(load):
         with pytest.raises(TypeError):
             machine.rates["x"] = 3
         assert isinstance(hash(machine), int)
-    assert pickle.loads(pickle.dumps(first)) == first  # noqa: S301 - our own bytes
+    assert pickle.loads(pickle.dumps(first)) == first
 
 
 def test_content_hash_is_the_same_in_every_process():
