@@ -18,6 +18,7 @@ class Device(Protocol):
     causes: tuple[Cause, ...]  # why the focus stage stands still, highest priority first
     clock_hz: int
     macs_per_cycle: float  # peak, of the fastest number format
+    accumulator_bits: int  # width of one sum of products
     chip_bytes: int | None
     memory_bytes: int | None
     host_link: bool

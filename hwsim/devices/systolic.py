@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from hwsim.design.kinds.systolic import SystolicSpec
 from hwsim.devices.systolic_gemm import ArrayShape, Gemm, GemmTiles, lower, mappings, tiles_of
+from hwsim.devices.systolic_parts import ideal_parts, systolic_components
 from hwsim.devices.systolic_pipeline import CAUSES, make_pipeline
 from hwsim.devices.systolic_vector import VECTOR_KINDS, element_operations, vector_tiles
 from hwsim.errors import CapacityError, UnsupportedError
@@ -49,8 +50,11 @@ class SystolicDevice:
         self.spec = spec
         self.clock_hz = spec.clock_hz
         self.pipeline: Pipeline = make_pipeline(spec)
+        self.ideal = ideal_parts(spec)
+        self._components = systolic_components(spec)
         pools = {pool.name for pool in self.pipeline.pools}
         self.causes = tuple(c for c in CAUSES if c.kind != "pool" or c.what in pools)
+        self.accumulator_bits = spec.accumulators.width_bits
         self.chip_bytes = spec.unified_buffer.size_bytes
         self.memory_bytes = spec.weight_memory.size_bytes
         self.host_link = spec.host_link is not None
@@ -327,64 +331,6 @@ class SystolicDevice:
         array, accumulators = self.spec.array, self.spec.accumulators
         bank_rows = None if accumulators.rows is None else max(1, accumulators.rows // accumulators.banks)
         return ArrayShape(array.rows, array.cols, array.dataflow, bank_rows, array.group_packing)
-
-    # -- parts -----------------------------------------------------------------------------------------
-
-    @cached_property
-    def ideal(self) -> tuple[str, ...]:
-        spec = self.spec
-        unlimited = {
-            "unified_buffer": spec.unified_buffer.size_bytes is None,
-            "accumulators": spec.accumulators.rows is None,
-            "weight_fifo": spec.weight_fifo.depth_tiles is None,
-            "weight_memory": spec.weight_memory.technology == "none",
-            "activation_unit": spec.activation_unit.lanes is None,
-        }
-        return tuple(name for name, free in unlimited.items() if free)
-
-    @cached_property
-    def _components(self) -> tuple[Component, ...]:
-        spec, array = self.spec, self.spec.array
-        pes = array.rows * array.cols
-        full_rate = [
-            pair
-            for pair, cycles in array.cycles_per_row.items()
-            if cycles == min(array.cycles_per_row.values())
-        ]
-        widest = max((pair.split("x")[0] for pair in full_rate), key=format_bits)
-        bits = format_bits(widest)
-        accumulator = spec.accumulators.width_bits
-        planes = 2 if array.double_buffer else 1
-        parts = [
-            Component("array", "mac", pes, dtype=widest),
-            Component("pe_registers", "register", pes, width_bits=planes * bits + bits + accumulator),
-            Component("control", "control"),
-        ]
-        if spec.activation_unit.lanes is not None:
-            parts.append(Component("activation_unit", "vector", spec.activation_unit.lanes, dtype=widest))
-        if spec.unified_buffer.size_bytes is not None:
-            bank = min(spec.unified_buffer.bank_bytes, spec.unified_buffer.size_bytes)
-            banks = -(-spec.unified_buffer.size_bytes // bank)
-            parts.append(Component("unified_buffer", "sram", banks, bank, 64))
-        if spec.accumulators.rows is not None:
-            column = max(1, spec.accumulators.rows // spec.accumulators.banks) * accumulator // 8
-            parts.append(
-                Component("accumulators", "sram", spec.accumulators.banks * array.cols, column, accumulator)
-            )
-        if spec.weight_fifo.depth_tiles is not None:
-            parts.append(Component("weight_fifo", "sram", spec.weight_fifo.depth_tiles, pes * bits // 8, 64))
-        if spec.weight_memory.technology != "none":
-            parts.append(
-                Component(
-                    "weight_memory",
-                    "dram",
-                    spec.weight_memory.channels,
-                    technology=spec.weight_memory.technology,
-                )
-            )
-        if spec.host_link is not None:
-            parts.append(Component("host_link", "link", technology="pcie3"))
-        return tuple(parts)
 
     def components(self) -> tuple[Component, ...]:
         return self._components
