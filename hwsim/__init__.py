@@ -24,13 +24,14 @@ from hwsim.errors import (
     OutputError,
     SpecError,
     UnsupportedError,
+    VerificationError,
 )
 from hwsim.version import __version__
 
 if TYPE_CHECKING:
     from hwsim.design import Design, load_design
-    from hwsim.pipeline import run
-    from hwsim.result import Result
+    from hwsim.pipeline import run, verify
+    from hwsim.result import Result, Verification
     from hwsim.validate import validate
     from hwsim.workload import Workload, conv2d, load_workload, matmul
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Design": "hwsim.design",
     "Result": "hwsim.result",
+    "Verification": "hwsim.result",
     "Workload": "hwsim.workload",
     "conv2d": "hwsim.workload",
     "load_design": "hwsim.design",
@@ -45,6 +47,7 @@ _HOMES = {
     "matmul": "hwsim.workload",
     "run": "hwsim.pipeline",
     "validate": "hwsim.validate",
+    "verify": "hwsim.pipeline",
 }
 
 __all__ = [
@@ -57,6 +60,8 @@ __all__ = [
     "Result",
     "SpecError",
     "UnsupportedError",
+    "Verification",
+    "VerificationError",
     "Workload",
     "__version__",
     "conv2d",
@@ -65,6 +70,7 @@ __all__ = [
     "matmul",
     "run",
     "validate",
+    "verify",
 ]
 
 

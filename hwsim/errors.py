@@ -52,5 +52,41 @@ class CheckError(HwsimError):
     """A result broke an honesty rule: a fault of hwsim, not of its input."""
 
 
+class VerificationError(HwsimError):
+    """The simulated schedule computes other numbers than the reference. Names the operator, the index of its
+    first differing element (empty where nothing was computed), what was computed and expected there (as
+    stored), the tile (counted over the whole Program; None where none was issued) and the stage of it that
+    went wrong."""
+
+    def __init__(
+        self,
+        operator: str,
+        index: tuple[int, ...],
+        got: float,
+        expected: float,
+        tile: int | None,
+        stage: str,
+        reason: str,
+        run: str = "",
+    ) -> None:
+        self.operator = operator
+        self.index = index
+        self.got = got
+        self.expected = expected
+        self.tile = tile
+        self.stage = stage
+        self.reason = reason
+        where = "no tile" if tile is None else f"tile {tile:,}"
+        values = f"element {list(index)} is {got:.9g} and should be {expected:.9g}; " if index else ""
+        prefix = f"{run}: " if run else ""
+        super().__init__(f"{prefix}operator {operator}: {values}{where}, stage {stage}: {reason}")
+
+    def within(self, run: str) -> VerificationError:
+        """The same error, naming the run too."""
+        return VerificationError(
+            self.operator, self.index, self.got, self.expected, self.tile, self.stage, self.reason, run
+        )
+
+
 class OutputError(HwsimError):
     """A result could not be written; nothing was left half-written."""

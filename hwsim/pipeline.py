@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -14,11 +14,14 @@ from hwsim.checks import check_plans, check_result
 from hwsim.cost import area_table, load_technology, price_actions
 from hwsim.design import Design, load_design
 from hwsim.devices import Device, make_device
-from hwsim.errors import CapacityError, SpecError, UnsupportedError
+from hwsim.errors import CapacityError, SpecError, UnsupportedError, VerificationError
+from hwsim.functional import estimate_s, verify_program
 from hwsim.plan import Plan, Program, join_plans
 from hwsim.plan.residency import STREAM_SHARES, Schedule, schedule
 from hwsim.result import Provenance, Result, TimingTable, Trace, UsageTable
+from hwsim.result.verification import Verification
 from hwsim.sim import attribute_stalls, completions, simulate
+from hwsim.tensor.encoding import FixedPoint, find_fixed_point
 from hwsim.version import __version__
 from hwsim.workload import Workload, load_workload
 from hwsim.workload.operators import Transfer
@@ -26,10 +29,10 @@ from hwsim.workload.operators import Transfer
 Progress = Callable[[int, int], None]
 Overrides = Mapping[str, str] | Sequence[str]
 
-ALWAYS_UNMODELLED = (
-    "numbers: this run computed times, energy and area, and did not execute the arithmetic",
-    "power delivery, cooling, and the boards and hosts around the device",
-)
+VERIFIES_WITHIN_S = 3.0  # what a run that may choose spends on its numbers
+
+NUMBERS_UNMODELLED = "numbers: this run computed times, energy and area, and did not execute the arithmetic"
+ALWAYS_UNMODELLED = ("power delivery, cooling, and the boards and hosts around the device",)
 
 
 def run(
@@ -40,30 +43,115 @@ def run(
     weight_dtype: str | None = None,
     overrides: Overrides = (),
     timing: str = "auto",
+    verify: bool | None = False,
     progress: Progress | None = None,
     **parameters: int,
 ) -> Result:
     """Run a workload on a design and return what was found.
 
     `workload` and `design` are names of the library, paths, or loaded objects. `dtype` is the number format
-    of activations (and of weights, unless `weight_dtype` says else); without it the design's own.
+    of activations (and of weights, unless `weight_dtype` says else); without it what the
+    workload was given by `astype` or a constructor, else the design's own.
     `overrides` are "path=value" for design fields; `parameters` (batch=..., seed=...) re-infer the workload.
-    `timing` is "auto", "events" or "fast": the paths agree to the picosecond. `progress` is called with
-    (tiles done, tiles in all). Raises HwsimError for bad input.
+    `timing` is "auto", "events" or "fast": the paths agree to the picosecond. `verify` computes the numbers
+    of the timed schedule as well and compares them with a reference (None: where that takes a few seconds at
+    most). `progress` is called with (tiles done, tiles in all), anew for the numbers. Raises HwsimError for
+    bad input, and VerificationError for wrong numbers.
     """
-    graph = load_workload(workload, **parameters)
-    machine = load_design(design, overrides)
-    spec = machine.device_spec
-    graph = graph.astype(dtype or spec.dtype, weight_dtype)
-    device = make_device(spec)
-    try:
-        prepared = prepare(graph, device)
-    except (UnsupportedError, CapacityError) as error:
-        raise type(error)(f"{graph.name} on {machine.name}: {error}") from None
+    graph, machine, device = _loaded(workload, design, dtype, weight_dtype, overrides, parameters)
+    prepared = _prepared(graph, machine, device)
     trace = simulate(prepared.program, timing, progress)
     result = _result(graph, machine, device, prepared, trace)
     check_result(result)
-    return result
+    said = result.provenance
+    must = verify is True
+    if not must and (verify is False or estimate_s(graph, prepared.program) > VERIFIES_WITHIN_S):
+        return result
+    try:
+        found = _verify(graph, machine, device, prepared, progress=progress)
+    except UnsupportedError as error:
+        if must:
+            raise
+        notes = (*said.notes, f"the numbers were not checked: {error}")
+        return replace(result, provenance=replace(said, notes=notes))
+    unmodelled = tuple(part for part in said.unmodelled if part != NUMBERS_UNMODELLED)
+    return replace(result, verified=True, verification=found, provenance=replace(said, unmodelled=unmodelled))
+
+
+def verify(
+    workload: str | Path | Workload,
+    design: str | Path | Design,
+    *,
+    dtype: str | None = None,
+    weight_dtype: str | None = None,
+    overrides: Overrides = (),
+    fixed_point: str | None = None,
+    rounding: str = "nearest_even",
+    progress: Progress | None = None,
+    **parameters: int,
+) -> Verification:
+    """Execute the schedule that `run` times, in the machine's own number format, and compare every
+    operator's results with an independent reference: integers bit for bit, floats within a derived bound.
+
+    `fixed_point` ("q7.8") reads integers of as many bits as Qm.n, which saturates and rounds by `rounding`
+    ("nearest_even", "half_up", "truncate"); without it each tensor has a scale. The rest is as for `run`.
+    Raises VerificationError for the first wrong operator, other HwsimErrors for bad input.
+    """
+    fixed = None if fixed_point is None else find_fixed_point(fixed_point, rounding)
+    if fixed is not None and dtype is None:
+        dtype = f"int{fixed.bits}"
+    graph, machine, device = _loaded(workload, design, dtype, weight_dtype, overrides, parameters)
+    prepared = _prepared(graph, machine, device)
+    return _verify(graph, machine, device, prepared, fixed_point=fixed, progress=progress)
+
+
+def _loaded(
+    workload: str | Path | Workload,
+    design: str | Path | Design,
+    dtype: str | None,
+    weight_dtype: str | None,
+    overrides: Overrides,
+    parameters: Mapping[str, int],
+) -> tuple[Workload, Design, Device]:
+    graph = load_workload(workload, **parameters)
+    machine = load_design(design, overrides)
+    spec = machine.device_spec
+    if dtype is None and weight_dtype is None and graph.formats_chosen:
+        return graph, machine, make_device(spec)
+    return graph.astype(dtype or spec.dtype, weight_dtype), machine, make_device(spec)
+
+
+def _prepared(graph: Workload, machine: Design, device: Device) -> Prepared:
+    try:
+        return prepare(graph, device)
+    except (UnsupportedError, CapacityError) as error:
+        raise type(error)(f"{graph.name} on {machine.name}: {error}") from None
+
+
+def _verify(
+    graph: Workload,
+    machine: Design,
+    device: Device,
+    prepared: Prepared,
+    *,
+    fixed_point: FixedPoint | None = None,
+    progress: Progress | None = None,
+) -> Verification:
+    where = f"{graph.name} on {machine.name}"
+    try:
+        return verify_program(
+            graph,
+            prepared.schedule,
+            prepared.program,
+            accumulator_bits=device.accumulator_bits,
+            design=machine.name,
+            fixed_point=fixed_point,
+            progress=progress,
+        )
+    except VerificationError as error:
+        raise error.within(where) from None
+    except UnsupportedError as error:
+        raise UnsupportedError(f"{where}: {error}") from None
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +184,10 @@ def prepare(graph: Workload, device: Device) -> Prepared:
 
 
 def _fit(graph: Workload, device: Device) -> tuple[Schedule, tuple[Plan, ...], Program]:
-    """Schedule and plan with as little room for streaming as the tiles can do with."""
+    """Schedule and plan with the room for streaming that serves best: the least sum, over operators, of the
+    time of their busiest resource. A share that some tile cannot do with is passed over."""
+    best: tuple[int, Schedule, tuple[Plan, ...]] | None = None
+    refusal: CapacityError | None = None
     for share in STREAM_SHARES:
         order = schedule(
             graph,
@@ -107,24 +198,44 @@ def _fit(graph: Workload, device: Device) -> tuple[Schedule, tuple[Plan, ...], P
             background_share=device.background_share,
         )
         try:
-            return order, *make_program(device, order)
-        except CapacityError:
-            if share == STREAM_SHARES[-1]:
-                raise
-    raise AssertionError("unreachable: the last share returns or raises")
+            plans = _plans(device, order)
+        except CapacityError as error:
+            refusal = error
+            continue
+        measure = sum(_busiest_ps(plan) for plan in plans)
+        if best is None or measure < best[0]:
+            best = measure, order, plans
+        if not order.spilled:
+            break  # nothing streams, so no other share can differ
+    if best is None:
+        assert refusal is not None
+        raise refusal
+    _, order, plans = best
+    return order, plans, make_program(device, order, plans)
 
 
-def make_program(device: Device, order: Schedule) -> tuple[tuple[Plan, ...], Program]:
-    """Plan every operator of a schedule and join the plans, with each operator waiting for its producers."""
-    plans = tuple(
+def _plans(device: Device, order: Schedule) -> tuple[Plan, ...]:
+    return tuple(
         device.plan(op, residency) for op, residency in zip(order.operators, order.residencies, strict=True)
     )
+
+
+def _busiest_ps(plan: Plan) -> int:
+    """Time of the resource that an operator keeps busy longest."""
+    amounts: dict[str, int] = {}
+    for stage, total in zip(plan.pipeline.stages, plan.stage_totals.tolist(), strict=True):
+        amounts[stage.resource] = amounts.get(stage.resource, 0) + total
+    return max(r.duration_ps(-(-amounts.get(r.name, 0) // r.servers)) for r in plan.pipeline.resources)
+
+
+def make_program(device: Device, order: Schedule, plans: Sequence[Plan]) -> Program:
+    """Join the plans of a schedule, with each operator waiting for its producers."""
     waits: list[dict[str, set[int]]] = [{} for _ in plans]
     for edge in order.edges:
         consumer, producer = order.operators[edge.consumer], order.operators[edge.producer]
         name = device.wait_name(consumer, edge.operand, producer, edge.place)
         waits[edge.consumer].setdefault(name, set()).add(edge.producer)
-    return plans, join_plans(device.pipeline, plans, waits)
+    return join_plans(device.pipeline, plans, waits)
 
 
 def _refuse_unsupported(graph: Workload, device: Device) -> None:
@@ -210,5 +321,5 @@ def _provenance(graph: Workload, machine: Design, device: Device, technology: st
         technology=technology,
         timing=path,
         notes=tuple(graph.notes),
-        unmodelled=(*ALWAYS_UNMODELLED, *device.unmodelled, *ideal),
+        unmodelled=(NUMBERS_UNMODELLED, *ALWAYS_UNMODELLED, *device.unmodelled, *ideal),
     )

@@ -15,7 +15,7 @@ from hwsim.errors import CheckError
 from hwsim.plan import Pipeline, Plan
 from hwsim.plan.residency import Residency, Schedule
 from hwsim.result import Result
-from hwsim.workload.operators import Conv2d, Matmul, Operator
+from hwsim.workload.operators import Conv2d, Matmul, Operator, Transfer
 
 
 def check_plans(plan_schedule: Schedule, plans: Sequence[Plan], pipeline: Pipeline) -> None:
@@ -121,6 +121,10 @@ def _bytes(plan_schedule: Schedule, plans: Sequence[Plan], pipeline: Pipeline) -
     fetching them often hides nothing."""
     at = {stage.name: index for index, stage in enumerate(pipeline.stages)}
     for op, residency, plan in zip(plan_schedule.operators, plan_schedule.residencies, plans, strict=True):
+        if isinstance(op.problem, Transfer) and op.problem.direction == "in" and op.problem.to_memory:
+            through = "receive" in at and int(plan.stage_totals[at["store"]]) < op.problem.size_bytes
+            if through:
+                yield f"{op.name}: less than its {op.problem.size_bytes} bytes are written to the memory"
         if residency is None:
             continue
         weights = sum(o.size_bytes for o in residency.operands[1:] if op.macs and o.place != "chip")
@@ -135,15 +139,21 @@ def _bytes(plan_schedule: Schedule, plans: Sequence[Plan], pipeline: Pipeline) -
 
 
 def compulsory_read_bytes(operator: Operator, residency: Residency) -> int:
-    """Bytes that must come from outside the chip at least once. Feature-map rows that a strided window
-    jumps over need not."""
+    """Bytes that must come from outside the chip at least once. Feature-map rows and columns that a
+    strided window jumps over need not."""
     total = sum(o.size_bytes for o in residency.operands if o.place != "chip")
     p = operator.problem
     if isinstance(p, Conv2d) and residency.operands[0].place != "chip":
-        window = (p.R - 1) * p.dilation[0] + 1
-        rows = p.P * window if window < p.stride[0] else (p.P - 1) * p.stride[0] + window
         size = residency.operands[0].size_bytes
-        total -= size - size * min(p.H, rows) // p.H
+        total -= size
+        for extent, outputs, window, stride, dilation in (
+            (p.H, p.P, p.R, p.stride[0], p.dilation[0]),
+            (p.W, p.Q, p.S, p.stride[1], p.dilation[1]),
+        ):
+            span = (window - 1) * dilation + 1
+            touched = outputs * span if span < stride else (outputs - 1) * stride + span
+            size = size * min(extent, touched) // extent
+        total += size
     return total
 
 

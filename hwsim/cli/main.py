@@ -17,13 +17,14 @@ from typing import Any, TextIO
 import click
 
 from hwsim.cli.output import printable, write
-from hwsim.errors import CheckError, DeadlockError, HwsimError, OutputError
+from hwsim.errors import CheckError, DeadlockError, HwsimError, OutputError, VerificationError
 from hwsim.version import __version__
 
 # Command -> (module, its attribute, what it does): the help text and `--version` load no command.
 COMMANDS = {
     "run": ("hwsim.cli.run", "Run a workload on a design: time, energy, area, and what limits it."),
     "report": ("hwsim.cli.report", "Draw the page of a result folder again."),
+    "verify": ("hwsim.cli.verify", "Compute a workload's numbers as a design would, and check them."),
     "list": ("hwsim.cli.list", "List the workloads and designs that hwsim finds."),
     "describe": ("hwsim.cli.describe", "Show what a design, a workload or the technology tables say."),
     "schema": ("hwsim.cli.schema", "Print the JSON Schema of design or workload files, for editors."),
@@ -41,7 +42,7 @@ Examples:
 """
 
 EXIT_BAD_INPUT, EXIT_FAILED, EXIT_BUG, EXIT_INTERRUPTED, EXIT_PIPE = 2, 1, 70, 130, 141
-_FAILED = (OutputError, DeadlockError, CheckError, MemoryError)
+_FAILED = (OutputError, DeadlockError, CheckError, VerificationError, MemoryError)
 _FORESEEN = (
     HwsimError,
     MemoryError,

@@ -43,6 +43,11 @@ RUNS = Path("reports", "runs")  # default folders go here, below the working dir
     show_default=True,
     help="How time is simulated: discrete events or the compiled loop. Both give the same picosecond.",
 )
+@click.option(
+    "--verify/--no-verify",
+    default=None,
+    help="Compute the numbers too and compare them with a reference. Default: where it takes seconds.",
+)
 @click.option("--seed", type=int, metavar="N", help="Seed of weights that the workload does not bring.")
 @click.option(
     "--out", metavar="DIR", help=f"Result folder. Default: one below {RUNS}, named by the inputs' content."
@@ -62,6 +67,7 @@ def command(
     weight_dtype: str | None,
     settings: tuple[str, ...],
     timing: str,
+    verify: bool | None,
     seed: int | None,
     out: str | None,
     as_json: bool,
@@ -84,7 +90,7 @@ def command(
     with Progress("tiles", quiet=quiet) as progress:
         result = run(
             workload, design, dtype=dtype, weight_dtype=weight_dtype, overrides=settings, timing=timing,
-            progress=progress, **parameters,
+            verify=verify, progress=progress, **parameters,
         )  # fmt: skip
         folder = write_folder(result, out if out is not None else RUNS / default_name(result), draw)
     show(result.at(folder), as_json=as_json, quiet=quiet)

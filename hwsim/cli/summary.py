@@ -189,8 +189,10 @@ def _remarks(result: Result) -> Iterator[RenderableType]:
     for note in result.provenance.notes:
         yield _hanging("Note", note)
     yield _hanging("Not modelled", "; ".join(result.provenance.unmodelled) or "-")
-    if result.verified is None:
-        yield _hanging("Not verified", "no layer's numbers were computed, so none were checked")
+    if result.verification is not None:
+        yield _hanging("Verified", f"{result.verification.verdict}; {result.verification.scheme}")
+    elif result.verified is None:
+        yield _hanging("Not verified", "no layer's numbers were computed; --verify computes and checks them")
 
 
 def _hanging(title: str, text: str) -> Table:

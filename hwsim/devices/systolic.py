@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from hwsim.design.kinds.systolic import SystolicSpec
 from hwsim.devices.systolic_gemm import ArrayShape, Gemm, GemmTiles, lower, mappings, tiles_of
-from hwsim.devices.systolic_parts import ideal_parts, systolic_components
+from hwsim.devices.systolic_parts import ideal_parts, native_bits, systolic_components
 from hwsim.devices.systolic_pipeline import CAUSES, make_pipeline
-from hwsim.devices.systolic_vector import VECTOR_KINDS, element_operations, vector_tiles
+from hwsim.devices.systolic_vector import VECTOR_KINDS, result_operations, vector_tiles
 from hwsim.errors import CapacityError, UnsupportedError
 from hwsim.plan import Component, Pipeline, Plan, Resource
 from hwsim.plan.mapping import GemmMapping
@@ -40,6 +40,9 @@ class SystolicDevice:
 
     focus = "compute"
     unmodelled = (
+        "clock trees, control and idle logic, standby and refresh of the memory: real parts draw more",
+        "both directions of the host link at once: they take turns",
+        "bytes in the FIFO under os and is, or of wide formats: it counts tiles, however large",
         "instruction fetch and issue (the host's instructions arrive in time)",
         "refresh and bank conflicts of the weight memory: it delivers its bandwidth",
         "unified buffer port conflicts: reads for the array and writes of results do not collide",
@@ -77,7 +80,7 @@ class SystolicDevice:
         return f"the systolic kind has no way to run a {operator.kind}"
 
     def plan(self, operator: Operator, residency: Residency | None) -> Plan:
-        key = (operator.problem, residency, len(operator.epilogue))
+        key = (operator.problem, residency, result_operations(operator))
         found = self._plans.get(key)
         if found is None:
             found = self._plans[key] = self._make_plan(operator, residency)
@@ -127,10 +130,10 @@ class SystolicDevice:
         demands = {
             "weights": weights,
             "load": tiles.load_bytes,
-            "shift": np.where(tiles.fresh, self._shift_cycles, 0),
+            "shift": np.where(tiles.fresh, self._shift_cycles(gemm), 0),
             "compute": cycles,
             "settle": np.where(t.last_k, settle, 0),
-            "drain": np.where(t.last_k, self._drain_cycles(results), 0),
+            "drain": np.where(t.last_k, self._drain_cycles(results * gemm.operations), 0),
             "store": tiles.store_bytes,
         }
         streams = tiles.load_bytes > 0
@@ -183,26 +186,31 @@ class SystolicDevice:
             reads = reads * tiles.fresh
         if gemm.b.place == "chip":
             reads = reads + tiles.weight_bytes
-        # The activation unit converts each result and applies each fused step, all in one pass.
-        element_operations = t.m * t.n * t.last_k * (1 + gemm.steps)
-        a_bytes = self.spec.accumulators.width_bits // 8 + -(-gemm.a_bits // 8)
-        # Every multiplication latches one activation and one partial sum in its PE; a shifted-in byte passes
-        # through (R + 1) / 2 rows on average.
-        hops = (self.spec.array.rows + 1) * -(-t.k * t.n * gemm.b_bits // 8) // 2
-        stationary = hops * tiles.fresh if self.spec.array.dataflow != "os" else np.zeros_like(hops)
         return {
             ("array", f"mac_{pair}"): tiles.multiplications,
-            ("pe_registers", "write"): tiles.multiplications * a_bytes + stationary,
+            ("pe_registers", "write"): self._latched_bytes(gemm, tiles),
             ("unified_buffer", "read"): reads,
             ("unified_buffer", "write"): results,
             ("accumulators", "write"): sums,
             ("accumulators", "read"): sums,
-            ("activation_unit", f"op_{gemm.output.dtype}"): element_operations,
+            ("activation_unit", f"op_{gemm.output.dtype}"): t.m * t.n * t.last_k * gemm.operations,
         }
 
+    def _latched_bytes(self, gemm: Gemm, tiles: GemmTiles) -> NDArray[np.int64]:
+        """Bytes written into PE registers. Every multiplication latches a partial sum and what streams past;
+        a byte of the stationary operand passes through (R + 1) / 2 rows as it is shifted in."""
+        t, dataflow = tiles.kinds, self.spec.array.dataflow
+        a_bytes, b_bytes = -(-gemm.a_bits // 8), -(-gemm.b_bits // 8)
+        streamed = {"ws": a_bytes, "is": b_bytes, "os": a_bytes + b_bytes}[dataflow]
+        latched = tiles.multiplications * (self.spec.accumulators.width_bits // 8 + streamed)
+        if dataflow == "os":
+            return latched
+        held = t.k * t.n * b_bytes if dataflow == "ws" else t.k * t.m * a_bytes
+        return latched + (self.spec.array.rows + 1) * held // 2 * tiles.fresh
+
     def _plan_vector(self, operator: Operator, residency: Residency) -> Plan:
-        tiles = vector_tiles(residency)
-        work = tiles.results * element_operations(operator.problem)
+        tiles = vector_tiles(operator, residency)
+        work = tiles.results * result_operations(operator)
         read = {place: tiles.share(residency.operands, place) for place in ("chip", "memory", "weights")}
         written = tiles.share([residency.output], residency.output.place)
         to_memory = residency.output.place == "memory"
@@ -215,8 +223,7 @@ class SystolicDevice:
         }
         streams = {"stream": loads > 0, "outbound": demands["store"] > 0}
         actions = {
-            ("activation_unit", f"op_{residency.output.dtype}"): work
-            + tiles.results * len(operator.epilogue),
+            ("activation_unit", f"op_{residency.output.dtype}"): work,
             ("unified_buffer", "read"): read["chip"] + loads,
             ("unified_buffer", "write"): written,
         }
@@ -225,7 +232,7 @@ class SystolicDevice:
     def _plan_transfer(self, problem: Transfer) -> Plan:
         size = np.array([problem.size_bytes], dtype=np.int64)
         if problem.direction == "background":
-            demands = {"receive": size}
+            demands = {"receive": size, "send": np.array([problem.out_bytes], dtype=np.int64)}
         elif problem.direction == "in":
             demands = {"receive": size} if self.host_link else {} if problem.to_memory else {"load": size}
             if problem.to_memory and self.host_link:
@@ -280,8 +287,9 @@ class SystolicDevice:
     def bound_ps(self, operator: Operator, residency: Residency | None) -> dict[str, int]:
         resources = {r.name: r for r in self.pipeline.resources}
         if isinstance(operator.problem, Transfer):
+            problem = operator.problem
             port = "host_link" if self.host_link else "weight_memory"
-            moved = 0 if operator.problem.to_memory and not self.host_link else operator.problem.size_bytes
+            moved = 0 if problem.to_memory and not self.host_link else problem.size_bytes + problem.out_bytes
             return {port: resources[port].duration_ps(moved)}
         if residency is None:
             return {}
@@ -292,8 +300,9 @@ class SystolicDevice:
             memory -= gemm.a.size_bytes - min(gemm.a.size_bytes, gemm.compulsory_input_bytes)
         found = {"weight_memory": resources["weight_memory"].duration_ps(memory)}
         if self.spec.activation_unit.lanes is not None:
+            work = residency.output.elements * result_operations(operator)
             lanes = self.spec.activation_unit.lanes
-            found["activation_unit"] = _floor(resources["activation_unit"], residency.output.elements, lanes)
+            found["activation_unit"] = _floor(resources["activation_unit"], work, lanes)
         if operator.macs:
             pair = format_pair(residency.operands[0].dtype, residency.operands[1].dtype)
             pes = self.spec.array.rows * self.spec.array.cols
@@ -319,12 +328,15 @@ class SystolicDevice:
         lanes = self.spec.activation_unit.lanes
         return np.zeros_like(operations) if lanes is None else -(-operations // lanes)
 
-    @cached_property
-    def _shift_cycles(self) -> int:
+    def _shift_cycles(self, gemm: Gemm) -> int:
+        """Cycles to shift a stationary block in: a row a cycle at the array's own width, longer for wider
+        numbers, which take the same wires several times."""
         array = self.spec.array
         if array.dataflow == "os":
             return 0
-        return array.rows if array.shift_in_cycles is None else array.shift_in_cycles
+        cycles = array.rows if array.shift_in_cycles is None else array.shift_in_cycles
+        bits = gemm.b_bits if array.dataflow == "ws" else gemm.a_bits
+        return cycles * -(-bits // native_bits(self.spec))
 
     @cached_property
     def _array_shape(self) -> ArrayShape:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hwsim.devices.systolic_vector import result_operations
 from hwsim.errors import CapacityError
 from hwsim.plan.mapping import GemmMapping
 from hwsim.plan.residency import Operand, Residency
@@ -37,7 +38,7 @@ class Gemm:
     a_bits: int
     b_bits: int
     output_bits: int
-    steps: int  # fused behind it
+    operations: int  # of the activation unit for one result
     conv: Conv2d | None = None
 
     @property
@@ -46,9 +47,9 @@ class Gemm:
         conv = self.conv
         if conv is None:
             return self.a.size_bytes
-        window = (conv.R - 1) * conv.dilation[0] + 1
-        touched = conv.P * window if window < conv.stride[0] else (conv.P - 1) * conv.stride[0] + window
-        return conv.N * min(conv.H, touched) * conv.W * conv.C * self.a_bits // 8
+        high = _touched(conv.H, conv.P, conv.R, conv.stride[0], conv.dilation[0])
+        wide = _touched(conv.W, conv.Q, conv.S, conv.stride[1], conv.dilation[1])
+        return conv.N * high * wide * conv.C * self.a_bits // 8
 
     def input_bytes(self, rows: int, step: int, packed: int = 1) -> int:
         """Bytes of `a` that a tile of `rows` rows of the product needs at most, when tiles begin every
@@ -57,28 +58,39 @@ class Gemm:
         conv = self.conv
         if conv is None:
             return -(-rows * self.k * self.a_bits // 8)
-        lines = _lines(conv, rows, step)
         channels = conv.C // conv.groups * packed
-        return -(-lines * conv.W * channels * self.a_bits // 8)
+        return -(-_elements(conv, rows, step) * channels * self.a_bits // 8)
 
 
-def _lines(conv: Conv2d, rows: int, step: int) -> int:
-    """Feature-map rows under `rows` consecutive output elements at most, all images counted. Tiles that do
-    not begin with an output row reach into one more, and those that cross an image's end need two halos."""
+def _touched(size: int, outputs: int, window: int, stride: int, dilation: int) -> int:
+    """Of `size` rows or columns of a map, those that some window touches, padding not counted off."""
+    span = (window - 1) * dilation + 1
+    return min(size, outputs * span if span < stride else (outputs - 1) * stride + span)
+
+
+def _elements(conv: Conv2d, rows: int, step: int) -> int:
+    """Elements of one channel's maps under `rows` consecutive outputs at most, when tiles begin every `step`
+    outputs. A tile that divides an output row reads only the columns under it; others read whole rows. Tiles
+    that do not begin with an output row reach into one more, and those that cross an image's end need two
+    halos."""
     window = (conv.R - 1) * conv.dilation[0] + 1
+    if rows < conv.Q and conv.Q % step == 0:
+        return min(conv.H, window) * min(
+            conv.W, (rows - 1) * conv.stride[1] + (conv.S - 1) * conv.dilation[1] + 1
+        )
     whole = step % conv.Q == 0 or rows == conv.N * conv.P * conv.Q
     out_rows = -(-rows // conv.Q) if whole else (rows + conv.Q - 2) // conv.Q + 1
     images, rest = divmod(min(out_rows, conv.N * conv.P), conv.P)
     lines = images * conv.H + (min(conv.H, (rest - 1) * conv.stride[0] + window) if rest else 0)
     if out_rows > 1 and step % (conv.P * conv.Q) and rows < conv.N * conv.P * conv.Q and conv.N > 1:
         lines += max(0, window - conv.stride[0])
-    return min(lines, conv.N * conv.H)
+    return min(lines, conv.N * conv.H) * conv.W
 
 
 def lower(operator: Operator, residency: Residency, bits: dict[str, int]) -> Gemm:
     """The matrix products behind an operator: M = N P Q, N = K / groups, K = C / groups R S for conv2d."""
     a, b, out = residency.operands[0], residency.operands[1], residency.output
-    widths = (bits[a.dtype], bits[b.dtype], bits[out.dtype], len(operator.epilogue))
+    widths = (bits[a.dtype], bits[b.dtype], bits[out.dtype], result_operations(operator))
     problem = operator.problem
     if isinstance(problem, Conv2d):
         g = problem.groups
@@ -137,7 +149,7 @@ def _fitting(
             "it: use a larger unified_buffer"
         )
     line = gemm.conv.Q if gemm.conv is not None else 1
-    if fits(rows, cols):
+    if fits(rows, cols) and gemm.a.place == "chip":
         yield rows, cols
     elif fits(1, cols):
         yield _most_rows(rows, line, lambda some: fits(some, cols)), cols
@@ -154,10 +166,13 @@ def _streamed_bytes(gemm: Gemm, rows: int, cols: int, packed: int) -> int:
 
 
 def _most_rows(limit: int, line: int, fits: Callable[[int], bool]) -> int:
-    """The most rows that fit, in whole lines of the output where one fits: others would read rows twice."""
+    """The most rows that fit, in whole lines of the output where one fits, else an even share of a line:
+    others would read rows twice."""
     if line <= limit and fits(line):
         return line * _most(limit // line, lambda lines: fits(lines * line))
-    return _most(min(limit, line), fits)
+    return max(
+        (rows for rows in range(1, min(limit, line) + 1) if line % rows == 0 and fits(rows)), default=1
+    )
 
 
 def _most(limit: int, fits: Callable[[int], bool]) -> int:

@@ -21,14 +21,26 @@ def ideal_parts(spec: SystolicSpec) -> tuple[str, ...]:
     return tuple(name for name, free in unlimited.items() if free)
 
 
+def native_format(spec: SystolicSpec) -> str:
+    """The widest format of activations that the array multiplies at its full rate: that of its PEs."""
+    fastest = min(spec.array.cycles_per_row.values())
+    full_rate = [
+        pair.split("x")[0] for pair, cycles in spec.array.cycles_per_row.items() if cycles == fastest
+    ]
+    return max(full_rate, key=format_bits)
+
+
+def native_bits(spec: SystolicSpec) -> int:
+    """Bits of one operand in a PE."""
+    return format_bits(native_format(spec))
+
+
 def systolic_components(spec: SystolicSpec) -> tuple[Component, ...]:
     """All parts that are not ideal. A PE is as wide as the widest format it multiplies at full rate, and
     holds its stationary operand (twice, with double buffering), one passing operand and one partial sum."""
     array, accumulators, memory = spec.array, spec.accumulators, spec.weight_memory
     pes = array.rows * array.cols
-    fastest = min(array.cycles_per_row.values())
-    full_rate = [pair.split("x")[0] for pair, cycles in array.cycles_per_row.items() if cycles == fastest]
-    widest = max(full_rate, key=format_bits)
+    widest = native_format(spec)
     bits = format_bits(widest)
     held = (2 if array.double_buffer else 1) * bits
     parts = [

@@ -192,13 +192,21 @@ def _sized(
     """Give a transfer its bytes: the share that this batch waits for, or the background's rest."""
     if not isinstance(op.problem, Transfer):
         return op
-    sizes = {name: workload.tensors[name].size_bytes for name in (*workload.inputs, *workload.outputs)}
-    hidden = {name: int(size * background_share) for name, size in sizes.items()}
+
+    def to_memory(name: str) -> bool:
+        return places.get(root.get(name, name)) == "memory"
+
+    def hidden(name: str) -> int:
+        """What moves behind other batches; a spilled tensor, which goes through the memory, is waited for."""
+        return 0 if to_memory(name) else int(workload.tensors[name].size_bytes * background_share)
+
     if op.problem.direction == "background":
-        return Operator(op.name, Transfer("background", sum(hidden.values())), (), "")
+        moved = (sum(hidden(name) for name in names) for names in (workload.inputs, workload.outputs))
+        received, sent = moved
+        return Operator(op.name, Transfer("background", received, out_bytes=sent), (), "")
     name = op.output or op.inputs[0]
-    to_memory = places.get(root.get(name, name)) == "memory"
-    problem = Transfer(op.problem.direction, sizes[name] - hidden[name], to_memory)
+    waited = workload.tensors[name].size_bytes - hidden(name)
+    problem = Transfer(op.problem.direction, waited, to_memory(name))
     return Operator(op.name, problem, op.inputs, op.output)
 
 

@@ -3,5 +3,6 @@
 from hwsim.result.result import Provenance, Result
 from hwsim.result.tables import AreaTable, TimingTable, UsageTable
 from hwsim.result.trace import Trace
+from hwsim.result.verification import Verification
 
-__all__ = ["AreaTable", "Provenance", "Result", "TimingTable", "Trace", "UsageTable"]
+__all__ = ["AreaTable", "Provenance", "Result", "TimingTable", "Trace", "UsageTable", "Verification"]

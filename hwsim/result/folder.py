@@ -31,6 +31,7 @@ from hwsim.result.tables import Columns
 
 FORMAT = "hwsim result 1"  # marks a result.json as ours, so that only our own folders are replaced
 FILES = ("result.json", "operators.csv", "usage.csv", "area.csv", "trace.json.gz")
+VERIFICATION = "verification.csv"  # beside FILES where the numbers were checked
 PAGE = "report.html"  # drawn from FILES alone, by whoever writes the folder or later
 
 _CURE = "name another folder (--out DIR)"
@@ -48,9 +49,9 @@ _REASONS = {
 }
 
 
-def write_folder(result: Result, folder: str | Path, draw: Callable[[Path], object] | None = None) -> Path:
-    """Write `result` to `folder` and return its absolute path. `draw`, given the folder with all FILES in it,
-    may add PAGE before anyone sees the folder.
+def write_folder(result: Result, folder: str | Path, draw: Callable[[Path], bytes] | None = None) -> Path:
+    """Write `result` to `folder` and return its absolute path. `draw`, given a folder with all FILES in it,
+    returns what PAGE is to hold; without it there is none.
 
     An empty folder, or one that holds an earlier result and nothing else, is replaced; until all is written
     the old one stays. Raises OutputError, leaving things as they were, when anything else is in the way or
@@ -149,7 +150,10 @@ def _contents(result: Result) -> list[tuple[str, bytes]]:
         _csv(result.area.columns()),
         _gzip(trace.encode("ascii")),
     )
-    return list(zip(FILES, contents, strict=True))
+    found = list(zip(FILES, contents, strict=True))
+    if result.verification is not None:
+        found.append((VERIFICATION, _csv(result.verification.columns())))
+    return found
 
 
 def _about(result: Result) -> dict[str, object]:
@@ -236,7 +240,7 @@ def _refuse_foreign(folder: Path) -> None:
     names = sorted(entry.name for entry in folder.iterdir())
     if not names:
         return
-    foreign = [name for name in names if name not in (*FILES, PAGE)]
+    foreign = [name for name in names if name not in (*FILES, VERIFICATION, PAGE)]
     if foreign or not _is_result(folder / "result.json"):
         what = foreign[0] if foreign else names[0]
         raise OutputError(

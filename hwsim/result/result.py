@@ -10,6 +10,7 @@ from pathlib import Path
 
 from hwsim.result.tables import AreaTable, TimingTable, UsageTable
 from hwsim.result.trace import Trace
+from hwsim.result.verification import Verification
 from hwsim.units import PS_PER_S
 
 
@@ -51,7 +52,11 @@ class Result:
     provenance: Provenance
     trace: Trace
     verified: bool | None = None
+    verification: Verification | None = None
     folder: Path | None = None
+
+    def __repr__(self) -> str:
+        return f"Result({self.workload!r} on {self.design!r}: {self.latency_s:.4g} s, {self.energy_j:.4g} J)"
 
     @property
     def latency_s(self) -> float:

@@ -10,19 +10,22 @@ from hwsim.workload.operators import Pair
 from hwsim.workload.shapes import Pads
 
 _BUILTIN = Source("builtin", "constructor", "")
+_DEFAULT = "int8"  # until a run takes the design's own
 
 
-def matmul(m: int, n: int, k: int, *, batch: int = 1, dtype: str = "int8") -> Workload:
+def matmul(m: int, n: int, k: int, *, batch: int = 1, dtype: str | None = None) -> Workload:
     """out[batch, m, n] = a[batch, m, k] b[batch, k, n], where `a` comes in from outside and `b` is a weight
-    (a plain [m, k] [k, n] product when batch is 1). Raises SpecError for sizes below one."""
+    (a plain [m, k] [k, n] product when batch is 1), in `dtype`, or else in the design's own
+    format. Raises SpecError for sizes below one."""
     _check(m=m, n=n, k=k, batch=batch)
     lead: Shape = (batch,) if batch > 1 else ()
-    builder = GraphBuilder(f"matmul_{f'{batch}x' if batch > 1 else ''}{m}x{n}x{k}", dtype=dtype)
+    builder = GraphBuilder(f"matmul_{f'{batch}x' if batch > 1 else ''}{m}x{n}x{k}", dtype=dtype or _DEFAULT)
     a = builder.input("a", (*lead, m, k))
     b = builder.weight("b", (*lead, k, n), fan_in=k)
     out = builder.matmul(Label("matmul", "out"), a, b)
     description = f"{f'{batch} products' if batch > 1 else 'product'} of {m} x {k} by {k} x {n}"
-    return builder.build([out], _BUILTIN, description=description, parameters={"batch": batch})
+    built = builder.build([out], _BUILTIN, description=description, parameters={"batch": batch})
+    return built if dtype is None else built.astype(dtype)
 
 
 def conv2d(
@@ -37,11 +40,11 @@ def conv2d(
     pad: int | Pair | Pads = 0,
     dilation: int | Pair = 1,
     groups: int = 1,
-    dtype: str = "int8",
+    dtype: str | None = None,
 ) -> Workload:
     """A convolution of [batch, in_channels, height, width] without bias. `kernel`, `stride` and `dilation`
-    are one number or (height, width), `pad` also (top, left, bottom, right). Raises SpecError for sizes
-    below one and windows that do not fit."""
+    are one number or (height, width), `pad` also (top, left, bottom, right). In `dtype`, or else
+    in the design's own format. Raises SpecError for sizes below one and windows that do not fit."""
     _check(
         batch=batch,
         in_channels=in_channels,
@@ -53,7 +56,7 @@ def conv2d(
     r, s = _pair("kernel", kernel)
     pads = _pads(pad)
     builder = GraphBuilder(
-        f"conv2d_{batch}x{in_channels}x{height}x{width}_{out_channels}x{r}x{s}", dtype=dtype
+        f"conv2d_{batch}x{in_channels}x{height}x{width}_{out_channels}x{r}x{s}", dtype=dtype or _DEFAULT
     )
     x = builder.input("x", (batch, in_channels, height, width))
     per_group = max(1, in_channels // groups)
@@ -62,7 +65,8 @@ def conv2d(
         Label("conv2d", "out"), x, weight, stride=_pair("stride", stride), pad=pads,
         dilation=_pair("dilation", dilation), groups=groups,
     )  # fmt: skip
-    return builder.build([out], _BUILTIN, parameters={"batch": batch})
+    built = builder.build([out], _BUILTIN, parameters={"batch": batch})
+    return built if dtype is None else built.astype(dtype)
 
 
 def _check(**sizes: object) -> None:

@@ -36,6 +36,8 @@ class Workload:
     its weights. `synthetic` marks networks whose shapes no publication gives. `notes` are sentences about
     what was assumed on the way. `folded_parameters` counts the trained numbers that folding merged away
     (a batch norm's scale goes into the weights before it), so that `parameter_count` stays the network's.
+    `formats_chosen` says that someone chose the number formats (`astype`, a constructor's `dtype`); else they
+    are the file's, and a run takes the design's own.
 
     Raises SpecError for a cycle, a name used twice, or an operator whose input nothing gives.
     """
@@ -51,6 +53,7 @@ class Workload:
     synthetic: bool = False
     notes: tuple[str, ...] = ()
     folded_parameters: int = 0
+    formats_chosen: bool = False
     _variants: dict[tuple[str, str], Workload] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -63,6 +66,7 @@ class Workload:
         return Workload, (
             self.name, self.operators, dict(self.tensors), self.inputs, self.outputs, self.source,
             self.description, dict(self.parameters), self.synthetic, self.notes, self.folded_parameters,
+            self.formats_chosen,
         )  # fmt: skip
 
     # -- totals ----------------------------------------------------------------------------------------
@@ -162,7 +166,8 @@ class Workload:
                 for name, t in self.tensors.items()
             }
             same = all(tensors[name].dtype == t.dtype for name, t in self.tensors.items())
-            found = self if same else replace(self, tensors=tensors)
+            chosen = self.formats_chosen
+            found = self if same and chosen else replace(self, tensors=tensors, formats_chosen=True)
             self._variants[dtype, weights] = found
         return found
 

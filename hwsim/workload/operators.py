@@ -138,6 +138,7 @@ class Transfer:
     direction: str
     size_bytes: int
     to_memory: bool = False
+    out_bytes: int = 0  # of the background only: what it sends beside what it receives
     macs: ClassVar[int] = 0
 
 

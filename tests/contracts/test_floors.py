@@ -133,7 +133,8 @@ def test_constraints_pin_what_the_tests_run_on() -> None:
     pins = [Requirement(line) for line in lines if line and not line.startswith("#")]
     pinned = {canonical(pin.name): str(pin.specifier) for pin in pins}
     assert all(re.fullmatch(r"==[\w.]+", specifier) for specifier in pinned.values()), pinned
-    todo = [*PROJECT["project"]["dependencies"], *PROJECT["project"]["optional-dependencies"]["test"]]
+    extras = PROJECT["project"]["optional-dependencies"]
+    todo = [*PROJECT["project"]["dependencies"], *extras["docs"], *extras["test"]]
     needed: set[str] = set()
     while todo:
         requirement = Requirement(todo.pop())

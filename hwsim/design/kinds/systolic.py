@@ -50,8 +50,9 @@ class ArraySpec(Spec):
         default="hidden",
     )
     drain_cycles: int | None = field(
-        "Cycles that a serial drain takes; without it one a row for os, whose sums leave through the rows, "
-        "and none for ws and is, whose sums leave as they finish.",
+        "Cycles that finished sums take to leave: added to each tile by a serial drain, and the least time of "
+        "a tile behind which they leave hidden. Without it one a row for os, whose sums leave through the "
+        "rows, and none for ws and is, whose sums leave as they finish.",
         default=None,
         when_absent="one a row for os, 0 for ws and is",
         ge=0,
@@ -72,6 +73,11 @@ class ArraySpec(Spec):
         if self.rows * self.cols > MAX_PES:
             grid = f"{self.rows:,} x {self.cols:,} processing elements"
             yield "rows", f"{grid} are too many to simulate (at most {MAX_PES:,})"
+        if self.dataflow == "os" and self.shift_in_cycles is not None:
+            yield (
+                "shift_in_cycles",
+                "means nothing with dataflow os, where no operand is shifted in: leave it out",
+            )
         if not self.cycles_per_row:
             yield "cycles_per_row", "names no number format, so the array could multiply nothing"
         for pair, cycles in self.cycles_per_row.items():

@@ -62,7 +62,7 @@ def test_json_is_one_strict_object_and_all_of_standard_output(run_here) -> None:
         2,
         "int8",
     )
-    assert found["verified"] is None
+    assert found["verified"] is True
     assert found["macs"] == 2 * 2_293_000
     assert found["throughput_per_s"] == pytest.approx(2 / found["latency_s"])
     assert (
@@ -101,7 +101,7 @@ def test_the_summary_says_all_that_matters(run_here) -> None:
     for words in (
         "lenet5 on tpu_v1, batch 1, int8", "cycles at 700 MHz", "/s ", "2.29 MMAC", "28 W idle, 40 W busy",
         "modelled silicon area, not die area", "limited by", "Busy, by resource", "Time of the compute stage",
-        "weight_stall", "Energy by component", "Heaviest", "ip1", "Not modelled", "Not verified",
+        "weight_stall", "Energy by component", "Heaviest", "ip1", "Not modelled", "Verified",
         "workloads/lenet5.yaml", "designs/tpu_v1.yaml", "Result in reports/runs/lenet5-tpu_v1-", "perfetto",
     ):  # fmt: skip
         assert words in result.stdout, words

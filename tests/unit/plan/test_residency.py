@@ -101,8 +101,10 @@ def test_memory_must_hold_weights_and_what_is_spilled() -> None:
 
 def test_background_traffic_is_the_share_that_nobody_waits_for() -> None:
     found = residual(share=0.25)
-    sizes = [op.problem.size_bytes for op in found.operators if isinstance(op.problem, Transfer)]
-    assert sizes == [64 - 16, 16 + 2, 10 - 2]  # input, background, output: rounding favours the waiting share
+    moved = [op.problem for op in found.operators if isinstance(op.problem, Transfer)]
+    # Input, background, output: rounding favours the waiting share.
+    assert [problem.size_bytes for problem in moved] == [64 - 16, 16, 10 - 2]
+    assert [problem.out_bytes for problem in moved] == [0, 2, 0]
     assert found.operators[1].name == "background"
     assert not [edge for edge in found.edges if 1 in (edge.consumer, edge.producer)]
 
@@ -121,3 +123,11 @@ def test_an_output_that_views_an_input_is_the_input() -> None:
     assert found.peak_chip_bytes == 24
     edges = {(e.consumer, e.producer) for e in found.edges}
     assert edges == {(2, 0), (3, 0), (4, 2)}  # relu and output:r wait for the input, output:y for relu
+
+
+def test_a_spilled_input_is_waited_for_and_written_whole() -> None:
+    """Only tensors on chip have traffic that hides behind other batches."""
+    found = residual(share=0.25, chip_bytes=8)
+    assert "x" in found.spilled
+    moved = [op.problem for op in found.operators if isinstance(op.problem, Transfer)]
+    assert (moved[0].size_bytes, moved[0].to_memory, moved[1].size_bytes) == (64, True, 0)

@@ -1,0 +1,17 @@
+"""`hwsim report`: the page of a result folder, drawn again from the other files in it."""
+
+from __future__ import annotations
+
+import click
+
+from hwsim.cli.output import printable, write
+
+
+@click.command(name="report", short_help="Draw the page of a result folder again.")
+@click.argument("folder", metavar="DIR")
+def command(folder: str) -> None:
+    """Write report.html into DIR, a folder that `hwsim run` wrote, from the other files in it, and say where
+    it is. The page needs no network and nothing beside it."""
+    from hwsim.report import render
+
+    write(printable(str(render(folder))))

@@ -1,0 +1,280 @@
+"""Products as the array computes them: tile by tile along a TileWalk, in the machine's own numbers."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwsim.functional.functions import apply_steps
+from hwsim.functional.numbers import Drain, Stored, bias_factor, split_steps
+from hwsim.functional.walk import NOTHING, TileWalk
+from hwsim.plan.mapping import GemmMapping
+from hwsim.tensor.encoding import ROUNDINGS, Encoding
+from hwsim.tensor.tensor import Array, Shape
+from hwsim.workload.operators import Conv2d, Matmul, Operator
+
+Compute = np.float32 | np.float64
+CACHED_BYTES = 2**28  # of gathered rows, kept for the tiles that use them again
+ARBITRARY = 0x5A5A5A  # what accumulators hold that nobody cleared
+EXACT_BITS = {np.float32: 24, np.float64: 53}  # whole numbers up to 2**bits are exact
+
+
+@dataclass(frozen=True, eq=False)
+class Executed:
+    """What came out: stored elements in the shape of the output tensor, and for each of them how many times
+    it was written."""
+
+    values: Array
+    written: NDArray[np.uint8]
+
+
+@dataclass(eq=False)
+class ProductRun:
+    """One conv2d or matmul on the array. `bias` is one number a column ([1] or [columns of all batches]):
+    whole units of the sums for integers, reals for floats. `accumulator_bits` is the width of a sum."""
+
+    op: Operator
+    mapping: GemmMapping
+    a: Stored
+    b: Stored
+    out: Encoding
+    bias: Array
+    drain: Drain | None  # of integers
+    accumulator_bits: int
+    _rows: OrderedDict[tuple[int, ...], Array] = field(default_factory=OrderedDict, init=False)
+    _rows_bytes: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        self.compute: type[Any] = self._compute_type()
+        problem = self.op.problem
+        self._conv = problem if isinstance(problem, Conv2d) else None
+        if self._conv is not None:
+            top, left, bottom, right = self._conv.pad
+            self._left = self._padded((top, bottom), (left, right))
+            c = self._conv
+            self._right = self.b.values.reshape(c.groups, c.K // c.groups, -1)  # [G, N, K]
+        else:
+            assert isinstance(problem, Matmul)
+            self._left, self._right = matrices(self.op, problem, self.a.values, self.b.values)
+
+    def _compute_type(self) -> type[Any]:
+        """fp32 multiplies and adds whole numbers exactly up to 2**24, and is twice as fast as fp64."""
+        if self.out.is_float:
+            return np.float32
+        most = max(map(abs, self.a.encoding.limits)) * max(map(abs, self.b.encoding.limits))
+        return np.float32 if most * self.mapping.tile_k <= 2 ** EXACT_BITS[np.float32] else np.float64
+
+    def _padded(self, height: tuple[int, int], width: tuple[int, int]) -> Array:
+        """The feature map with zeros around it; what a last window that hangs over reads is zero too."""
+        x, c = self.a.values, self._conv
+        assert c is not None
+        reach = [
+            max(0, (count - 1) * step + (window - 1) * gap + 1 - size - sum(around))
+            for count, step, window, gap, size, around in (
+                (c.P, c.stride[0], c.R, c.dilation[0], c.H, height),
+                (c.Q, c.stride[1], c.S, c.dilation[1], c.W, width),
+            )
+        ]
+        shape = (*x.shape[:2], c.H + sum(height) + reach[0], c.W + sum(width) + reach[1])
+        padded = np.full(shape, padding_value(), dtype=self.compute)
+        padded[:, :, height[0] : height[0] + c.H, width[0] : width[0] + c.W] = x
+        return padded
+
+    # -- operands --------------------------------------------------------------------------------------
+
+    def rows(self, batch: int, m0: int, m1: int, k0: int, k1: int) -> Array:
+        """Rows m0..m1 and columns k0..k1 of the first operand; convolution windows are gathered."""
+        if self._conv is None:
+            return self._left[batch, m0:m1, k0:k1].astype(self.compute)
+        depth = self.mapping.k
+        if (m1 - m0) * depth * np.dtype(self.compute).itemsize > CACHED_BYTES:
+            return self._gather(batch, m0, m1, k0, k1)
+        key = (batch, m0, m1)
+        found = self._rows.get(key)
+        if found is None:
+            found = self._rows[key] = self._gather(batch, m0, m1, 0, depth)
+            self._rows_bytes += found.nbytes
+            while self._rows_bytes > CACHED_BYTES and len(self._rows) > 1:
+                self._rows_bytes -= self._rows.popitem(last=False)[1].nbytes
+        return found[:, k0:k1]
+
+    def _gather(self, batch: int, m0: int, m1: int, k0: int, k1: int) -> Array:
+        from hwsim.kernels.matrix_tiles import gather_windows
+
+        c = self._conv
+        assert c is not None
+        channels = c.C // c.groups * self.mapping.packed
+        first = batch * channels
+        # The last pack may hold fewer groups: what its other columns read is zero.
+        real = min(k1, (min(c.C, first + channels) - first) * c.R * c.S)
+        out = np.zeros((m1 - m0, k1 - k0), dtype=self.compute)
+        if real > k0:
+            there = np.empty((m1 - m0, real - k0), dtype=self.compute)
+            gather_windows(self._left, there, m0, k0, first, (c.P, c.Q), (c.R, c.S), c.stride, c.dilation)
+            out[:, : real - k0] = there
+        return out
+
+    def block(self, batch: int, k0: int, k1: int, n0: int, n1: int) -> Array:
+        """The k0..k1 x n0..n1 block of the second operand; packed groups are blocks on the diagonal."""
+        if self._conv is None:
+            return self._right[batch, k0:k1, n0:n1].astype(self.compute)
+        groups, n, k = self._right.shape
+        packed = self.mapping.packed
+        if packed == 1:
+            return self._right[batch, n0:n1, k0:k1].T.astype(self.compute)
+        whole = np.zeros((packed * k, packed * n), dtype=self.compute)
+        for i in range(min(packed, groups - batch * packed)):
+            whole[i * k : (i + 1) * k, i * n : (i + 1) * n] = self._right[batch * packed + i].T
+        return whole[k0:k1, n0:n1]
+
+    # -- the walk --------------------------------------------------------------------------------------
+
+    def run(self, walk: TileWalk, shape: Shape) -> Executed:
+        """Execute all tiles in order; `shape` is that of the output tensor."""
+        mapping = self.mapping
+        results = np.zeros((mapping.batch, mapping.m, mapping.n), dtype=self._stored_type)
+        written = np.zeros(results.shape, dtype=np.uint8)
+        boxes = walk.boxes.tolist()
+        block, held, sums = None, (NOTHING, 0, 0), None
+        rows_from, block_from = walk.rows_from.tolist(), walk.block_from.tolist()
+        for i, (b, m0, m1, n0, n1, k0, k1) in enumerate(boxes):
+            if block is None or held != (block_from[i], k1 - k0, n1 - n0):
+                held = (block_from[i], k1 - k0, n1 - n0)
+                block = self._held_block(boxes, *held)
+            rows = self._held_rows(walk, boxes, rows_from[i], m1 - m0, (k0, k1))
+            if sums is None or walk.opens[i] or sums.shape != (m1 - m0, n1 - n0):
+                sums = self._new_sums((m1 - m0, n1 - n0), cleared=bool(walk.opens[i]))
+            self._add(sums, rows @ block)
+            if walk.drains[i] and walk.stores[i]:
+                results[b, m0:m1, n0:n1] = self._finish(sums, b, n0, n1)
+                written[b, m0:m1, n0:n1] += 1
+            if walk.loses[i]:
+                sums = None
+        return Executed(self._shaped(results, shape), self._shaped(written, shape))
+
+    @property
+    def _stored_type(self) -> type[Any]:
+        return np.float32 if self.out.is_float else self.out.integer_type
+
+    def _held_block(self, boxes: list[list[int]], source: int, depth: int, width: int) -> Array:
+        """What the array holds of the second operand, where depth x width of it are used."""
+        if source == NOTHING:
+            return np.zeros((depth, width), dtype=self.compute)
+        b, _, _, n0, n1, k0, k1 = boxes[source]
+        return _cut(self.block(b, k0, k1, n0, n1), depth, width)
+
+    def _held_rows(
+        self, walk: TileWalk, boxes: list[list[int]], source: int, count: int, columns: tuple[int, int]
+    ) -> Array:
+        """The rows that came last, or the block of them that the array holds."""
+        depth = columns[1] - columns[0]
+        if source == NOTHING:
+            return np.zeros((count, depth), dtype=self.compute)
+        k0, k1 = boxes[source][5:7] if walk.holds_rows else columns
+        loaded = int(walk.rows_loaded[source])
+        if loaded == NOTHING:
+            return np.zeros((count, depth), dtype=self.compute)
+        b, m0, m1 = boxes[loaded][:3]
+        return _cut(self.rows(b, m0, m1, k0, k1), count, depth)
+
+    def _new_sums(self, shape: Shape, *, cleared: bool) -> Array:
+        """Accumulators as a tile finds them: zero where it takes them, anything where it does not."""
+        if self.out.is_float:
+            return np.full(shape, 0.0 if cleared else np.nan, dtype=np.float32)
+        return np.full(shape, 0 if cleared else ARBITRARY, dtype=np.int64)
+
+    def _add(self, sums: Array, partial: Array) -> None:
+        """Add a tile's partial sums in the accumulators' own width."""
+        if not self.out.is_float:
+            from hwsim.kernels.matrix_tiles import add_to_sums
+
+            add_to_sums(sums, partial, min(self.accumulator_bits, 62))
+            return
+        sums += partial
+        if self.accumulator_bits < 32:
+            np.clip(sums, -65504, 65504, out=sums)
+            sums[...] = sums.astype(np.float16)
+
+    def _finish(self, sums: Array, batch: int, n0: int, n1: int) -> Array:
+        """Sums on their way out: bias, functions, and the output's format."""
+        bias = self._bias_of(batch, n0, n1)
+        if self.drain is None:
+            factor, _, functions = split_steps(self.op.epilogue)
+            reals = sums.astype(np.float64) * factor + bias
+            return self.out.store(apply_steps(functions, reals))
+        from hwsim.kernels.matrix_tiles import requantise
+
+        drain = self.drain
+        out = np.empty(sums.shape, dtype=np.int32)
+        requantise(
+            sums, bias, drain.multiplier.multiplier, drain.multiplier.shift,
+            ROUNDINGS.index(drain.before.rounding), drain.low, drain.high, out,
+        )  # fmt: skip
+        if not drain.steps:
+            return out
+        return self.out.store(apply_steps(drain.steps, drain.before.reals(out)))
+
+    def _bias_of(self, batch: int, n0: int, n1: int) -> Array:
+        wanted = np.int64 if self.drain is not None else np.float64
+        if self.bias.size == 1:
+            return np.full(n1 - n0, self.bias.reshape(-1)[0], dtype=wanted)
+        first = batch * self.mapping.n if self._conv is not None else 0
+        found = np.zeros(n1 - n0, dtype=wanted)
+        part = self.bias[first + n0 : first + n1]
+        found[: len(part)] = part
+        return found
+
+    def _shaped(self, results: Array, shape: Shape) -> Array:
+        """(batch, m, n) as the output tensor."""
+        c = self._conv
+        if c is None:
+            return results.reshape(shape)
+        per_group = c.K // c.groups
+        columns = results.reshape(self.mapping.batch, c.N, c.P * c.Q, self.mapping.packed, per_group)
+        channels = columns.transpose(1, 0, 3, 4, 2).reshape(c.N, -1, c.P * c.Q)
+        return np.ascontiguousarray(channels[:, : c.K]).reshape(shape)
+
+
+def padding_value() -> float:
+    """What surrounds a feature map: zero, which every encoding holds exactly as 0."""
+    return 0.0
+
+
+def float_bias(op: Operator, biases: Mapping[str, Array]) -> Array:
+    """The bias of floating sums, in fp32 as it is kept."""
+    _, step, _ = split_steps(op.epilogue)
+    if step is None:
+        return np.zeros(1)
+    return biases[step.tensor].astype(np.float32).astype(np.float64).reshape(-1) * bias_factor(step)
+
+
+def matrices(op: Operator, problem: Matmul, a: Array, b: Array) -> tuple[Array, Array]:
+    """The operands of a matmul as [B, M, K] and [B, K, N]: transposed, broadcast, rows of vectors added."""
+    given = dict(op.attributes)
+    left = a[None, :] if a.ndim == 1 else a
+    right = b[:, None] if b.ndim == 1 else b
+    if given.get("trans_a"):
+        left = left.swapaxes(-1, -2)
+    if given.get("trans_b"):
+        right = right.swapaxes(-1, -2)
+    if problem.B == 1:
+        return left.reshape(1, problem.M, problem.K), right.reshape(1, problem.K, problem.N)
+    lead = np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
+    left = np.broadcast_to(left, (*lead, *left.shape[-2:])).reshape(problem.B, problem.M, problem.K)
+    right = np.broadcast_to(right, (*lead, *right.shape[-2:])).reshape(problem.B, problem.K, problem.N)
+    return left, right
+
+
+def _cut(block: Array, height: int, width: int) -> Array:
+    """The corner of a block that a tile uses: zeros where the block does not reach."""
+    if block.shape == (height, width):
+        return block
+    found = np.zeros((height, width), dtype=block.dtype)
+    part = block[:height, :width]
+    found[: part.shape[0], : part.shape[1]] = part
+    return found

@@ -1,0 +1,103 @@
+"""The independent reference of products: direct convolution and matrix products in float64, without tiles.
+
+It shares no code with what executes Programs: no im2col, no blocks, no kernels. A convolution is a sum over
+the places of its window, each a product of the weights there with the feature map shifted there.
+
+Whole numbers are exact: float64 holds every sum of products up to 2**53, which is asserted.
+
+Bound for floats (elementwise, derived). With u the unit roundoff of fp32, a sum of K products that is
+evaluated in any order of fp32 operations has an error of at most gamma_n * sum |a| |b| with gamma_n = n u /
+(1 - n u), where n counts the roundings that one term goes through: at most one for its product, K - 1 within
+and between the partial sums, and one for each tile that the sum is cut into (Higham, Accuracy and Stability
+of Numerical Algorithms, 2nd ed., section 3.1, lemma 3.1). The reference computes sum |a| |b| by running |a|
+and |b| through itself. Bias and functions are computed in double precision; a function spreads the interval
+around its argument, and the result is rounded once, by u of its own format, or half the smallest step near
+zero.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwsim.tensor.tensor import Array
+from hwsim.workload.operators import Attributes, Conv2d, Matmul
+
+Float64Array = NDArray[np.float64]
+
+EXACT = 2.0**53
+CHUNK = 2**23  # elements of a second operand that are turned into float64 at a time
+
+
+def product(problem: Conv2d | Matmul, attributes: Attributes, a: Array, b: Array) -> Float64Array:
+    """The sums of a conv2d or matmul, in float64: [N, K, P, Q] or [B, M, N]."""
+    if isinstance(problem, Conv2d):
+        return convolve(problem, a, b)
+    return multiply(problem, attributes, a, b)
+
+
+def convolve(c: Conv2d, x: Array, weights: Array) -> Float64Array:
+    """out[n,k,p,q] = sum over the window's places (r, s) of weights[k,:,r,s] . x[n,:,p*stride+r-pad,..]."""
+    top, left, bottom, right = c.pad
+    # Room below and to the right for windows that hang over the padding.
+    tall = max(c.H + top + bottom, (c.P - 1) * c.stride[0] + (c.R - 1) * c.dilation[0] + 1)
+    wide = max(c.W + left + right, (c.Q - 1) * c.stride[1] + (c.S - 1) * c.dilation[1] + 1)
+    around = np.zeros((c.N, c.C, tall, wide))
+    around[:, :, top : top + c.H, left : left + c.W] = x
+    per_group, makes = c.C // c.groups, c.K // c.groups
+    w = weights.reshape(c.groups, makes, per_group, c.R, c.S)
+    total = np.zeros((c.N, c.groups, makes, c.P * c.Q))
+    for r in range(c.R):
+        for s in range(c.S):
+            y, z = r * c.dilation[0], s * c.dilation[1]
+            seen = around[
+                :, :, y : y + (c.P - 1) * c.stride[0] + 1 : c.stride[0],
+                z : z + (c.Q - 1) * c.stride[1] + 1 : c.stride[1],
+            ].reshape(c.N, c.groups, per_group, c.P * c.Q)  # fmt: skip
+            here = w[:, :, :, r, s].astype(np.float64)
+            if per_group == 1:
+                total += here * seen
+            else:
+                total += here @ seen
+    return total.reshape(c.N, c.K, c.P, c.Q)
+
+
+def multiply(problem: Matmul, attributes: Attributes, a: Array, b: Array) -> Float64Array:
+    """[B, M, N] sums of a matmul, by numpy's own rule of broadcasting; chunk by chunk of columns, so that
+    large weights are never all in float64."""
+    turned = dict(attributes)
+    left = np.atleast_2d(a)
+    right = b.reshape(-1, 1) if b.ndim == 1 else b
+    left = np.swapaxes(left, -1, -2) if turned.get("trans_a") else left
+    right = np.swapaxes(right, -1, -2) if turned.get("trans_b") else right
+    columns = right.shape[-1]
+    step = max(1, CHUNK * columns // max(1, right.size))
+    wide = left.astype(np.float64)
+    parts = [
+        np.matmul(wide, right[..., first : first + step].astype(np.float64))
+        for first in range(0, columns, step)
+    ]
+    return np.concatenate(parts, axis=-1).reshape(problem.B, problem.M, problem.N)
+
+
+def gamma(roundings: int, unit_roundoff: float) -> float:
+    """n u / (1 - n u), Higham's lemma 3.1; infinite where n u reaches 1."""
+    nu = roundings * unit_roundoff
+    return nu / (1 - nu) if nu < 1 else float("inf")
+
+
+def requantised(sums: Float64Array, multiplier: int, shift: int, rounding: str) -> Float64Array:
+    """sums * multiplier / 2**shift rounded, in whole numbers: quotient and remainder decide."""
+    limit = 2**62 // abs(multiplier)
+    scaled = np.clip(sums, -limit, limit).astype(np.int64) * multiplier
+    quotient, remainder = np.divmod(scaled, 1 << shift)
+    if rounding == "truncate":
+        return quotient.astype(np.float64)
+    twice = 2 * remainder.astype(np.float64)
+    up = twice > 2.0**shift
+    tie = (remainder << 1) == (1 << shift) if shift < 62 else remainder == (1 << (shift - 1))
+    if rounding == "half_up":
+        up |= tie
+    else:
+        up = np.where(tie, quotient % 2 == 1, up)
+    return (quotient + up).astype(np.float64)

@@ -1,0 +1,153 @@
+"""The page: what the tables and figures say, put into one self-contained HTML file."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from functools import cache, partial
+from importlib.resources import files
+from pathlib import Path
+
+import jinja2
+
+from hwsim.report import roofline, timeline
+from hwsim.report.layers import layer_energy_j, layer_table
+from hwsim.report.reading import Run, Summary, read_folder
+from hwsim.report.stacks import stack
+from hwsim.report.tables import CAUSES, shares, sources
+from hwsim.report.wording import area, counted, percent, quantity, rate, size
+from hwsim.result.folder import write_page
+from hwsim.units import PS_PER_S
+
+
+def render(folder: str | Path) -> Path:
+    """Draw report.html from the other files of a result folder, write it there and return its absolute path.
+
+    The same files give the same bytes. Raises SpecError when the folder does not hold one whole result, and
+    OutputError when the page cannot be written.
+    """
+    return write_page(folder, draw(folder))
+
+
+def draw(folder: str | Path) -> bytes:
+    """The page as UTF-8. Raises SpecError as `render` does."""
+    run = read_folder(folder)
+    style, script = _part("page.css"), _part("page.js")
+    page = _template().render(
+        run=run,
+        said=run.summary,
+        made=run.summary.provenance,
+        verdict=_verdict(run.summary),
+        checked=_checked(run),
+        stalls=shares(run.summary.stall_share, first="active"),
+        meanings={name: CAUSES[name] for name in CAUSES if run.summary.stall_share.get(name)},
+        busy=shares(run.summary.busy_share),
+        roofline=roofline.roofline(run),
+        describe_roofline=roofline.describe,
+        time_stacks=_time_stacks(run),
+        energy_stacks=_energy_stacks(run),
+        energy=shares(
+            {name: sum(parts) for name, parts in run.summary.energy_by_component.items()},
+            partial(quantity, unit="J"), whole=run.summary.energy_j,
+        ),
+        areas=shares(
+            {row.component: row.area_mm2 for row in run.area}, area, whole=run.summary.area_mm2,
+        ),
+        timeline=timeline.timeline(run),
+        describe_timeline=timeline.describe,
+        layers=layer_table(run),
+        sources=sources(run),
+        style=style,
+        script=script,
+        style_hash=_hash(style),
+        script_hash=_hash(script),
+    )  # fmt: skip
+    return page.lstrip().encode("utf-8")
+
+
+def _verdict(said: Summary) -> dict[str, object]:
+    """What the first screen says, in words."""
+    limit = max(said.busy_share, key=lambda name: said.busy_share[name], default="")
+    power_w = said.energy_j / said.latency_s if said.latency_s else 0.0
+    stalls = {name: share for name, share in said.stall_share.items() if name != "active" and share >= 0.01}
+    cause = max(stalls, key=lambda name: stalls[name], default="")
+    return {
+        "cause": cause,
+        "cause_share": percent(stalls[cause]) if cause else "",
+        "cause_meaning": CAUSES.get(cause, ""),
+        "limit": limit,
+        "limit_busy": percent(said.busy_share[limit]) if limit else "",
+        "time": quantity(said.latency_s, "s"),
+        "cycles": f"{said.cycles:,} cycles at {quantity(said.clock_hz, 'Hz')}",
+        "throughput": rate(said.batch / said.latency_s) if said.latency_s else "-",
+        "energy": quantity(said.energy_j, "J"),
+        "leakage": percent(
+            sum(leaked for _, leaked in said.energy_by_component.values()) / (said.energy_j or 1.0)
+        ),
+        "energy_each": quantity(said.energy_j / said.batch, "J") if said.batch > 1 else "",
+        "power": quantity(power_w, "W"),
+        "published_w": _published_power(said.published),
+        "area": area(said.area_mm2),
+        "work": quantity(said.macs, "MAC"),
+        "utilization": percent(said.utilization),
+        "wasted": said.multiplications - said.macs,
+    }
+
+
+def _checked(run: Run) -> str:
+    """How the numbers were checked: '57 operators bit for bit', or how near their bounds they come."""
+    operators = counted(len(run.checked), "operator")
+    if all(row.exact for row in run.checked):
+        return f"{operators} computed, bit for bit as the reference"
+    used = max(row.bound_used for row in run.checked)
+    return f"{operators} computed, within the bounds of the format (at most {percent(used)} of one)"
+
+
+def _published_power(published: Mapping[str, float]) -> str:
+    words = {"idle_power_w": "idle", "busy_power_w": "busy"}
+    return ", ".join(f"{published[key]:g} W {word}" for key, word in words.items() if key in published)
+
+
+def _time_stacks(run: Run) -> object:
+    parts = [
+        {"active": row.active_ps / PS_PER_S} | {cause: ps / PS_PER_S for cause, ps in row.stalls_ps.items()}
+        for row in run.operators
+    ]
+    names = [row.name for row in run.operators]
+    return stack(names, parts, lambda value: quantity(value, "s") if value else "0", first="active")
+
+
+def _energy_stacks(run: Run) -> object:
+    names = [row.name for row in run.operators]
+    return stack(names, layer_energy_j(run), lambda value: quantity(value, "J") if value else "0")
+
+
+@cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {
+        "quantity": quantity, "percent": percent, "size": size, "counted": counted, "at": _at,
+    }  # fmt: skip
+    return environment.from_string(_part("page.html.j2"))
+
+
+def _at(value: float) -> str:
+    """A position or length as a percentage that is short and the same everywhere."""
+    return f"{value:.2f}".rstrip("0").rstrip(".") + "%"
+
+
+@cache
+def _part(name: str) -> str:
+    return files("hwsim.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _hash(text: str) -> str:
+    """As a Content-Security-Policy names the style and the script that it lets act: nothing else does."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")

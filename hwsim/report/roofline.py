@@ -1,0 +1,199 @@
+"""The roofline: how fast each layer was, over how many MACs it does for each byte of memory traffic.
+
+Williams, Waterman and Patterson, "Roofline", CACM 52(4), 2009, with MACs for floating-point operations.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from hwsim.report.reading import OperatorRow, Run
+from hwsim.report.ticks import Tick, decades
+from hwsim.report.wording import NARROW, counted, percent, quantity, short
+from hwsim.units import PS_PER_S
+
+TRAFFIC = ("read", "write", "transfer")  # the actions that are counted in bytes
+LABELS = 4  # layers named in the figure
+SHAPES = 5  # told apart by shape and colour; further limits share the last
+MAX_POINTS = 1500  # drawn; the layers that took longest
+
+
+@dataclass(frozen=True)
+class Point:
+    """A layer: position in percent, radius in px, and the shape of what limits it."""
+
+    x: float
+    y: float
+    radius: float
+    mark: int
+    title: str
+    label: str = ""
+    drop: int = 4  # px from the mark's middle down to the label's base line
+
+
+@dataclass(frozen=True)
+class Roofline:
+    """The figure. The slanted roof goes from the left edge to the ridge; None where memory is unlimited."""
+
+    points: tuple[Point, ...]
+    limits: tuple[tuple[str, int], ...]  # what limits layers, and its mark
+    whole: Point
+    x_ticks: tuple[Tick, ...]
+    y_ticks: tuple[Tick, ...]
+    peak: Tick
+    slope: tuple[float, float, float, float] | None  # x1 y1 x2 y2
+    slope_label: str
+    port: str
+    left_out: int  # layers without MACs or without traffic
+
+
+@dataclass(frozen=True)
+class _Layer:
+    name: str
+    intensity: float
+    per_s: float
+    share: float
+    limit: str
+
+
+def memory_bytes(run: Run, port: str) -> dict[str, int]:
+    """Operator -> bytes that it moved through a port."""
+    moved: dict[str, int] = {}
+    for row in run.usage:
+        if row.component == port and row.action in TRAFFIC:
+            moved[row.operator] = moved.get(row.operator, 0) + row.count
+    return moved
+
+
+def memory_port(run: Run) -> str:
+    """The resource that carries most bytes of the layers with MACs; "" where none is charged for bytes."""
+    working = {row.name for row in run.operators if row.macs}
+    totals: dict[str, int] = {}
+    for row in run.usage:
+        if row.component in run.summary.busy_share and row.action in TRAFFIC and row.operator in working:
+            totals[row.component] = totals.get(row.component, 0) + row.count
+    return max(totals, key=lambda name: totals[name], default="")
+
+
+def roofline(run: Run) -> Roofline | None:
+    """The figure, or None where no layer has both MACs and traffic (a memory without limit)."""
+    port = memory_port(run)
+    moved = memory_bytes(run, port)
+    said, servers = run.summary, _servers(run)
+    layers = [
+        _Layer(
+            row.name, row.macs / moved[row.name], row.macs / (span_ps / PS_PER_S),
+            row.elapsed_ps / PS_PER_S / said.latency_s, row.limit,
+        )
+        for row in run.operators
+        if row.macs and moved.get(row.name) and (span_ps := occupied_ps(row, servers))
+    ]  # fmt: skip
+    peak, busy_s = said.clock_hz * said.macs_per_cycle, said.busy_share.get(port, 0.0) * said.latency_s
+    if not layers or not peak or not busy_s:
+        return None
+    bandwidth = sum(moved.values()) / busy_s
+    left_out = len(run.operators) - len(layers)
+    layers.sort(key=lambda layer: -layer.share)
+    total = _Layer("the whole run", said.macs / sum(moved.values()), said.macs / said.latency_s, 1.0, "")
+    return _draw(layers[:MAX_POINTS], total, peak, bandwidth, port, left_out)
+
+
+def occupied_ps(row: OperatorRow, servers: Mapping[str, int]) -> float:
+    """How long a layer is held to have taken: its share of the run, or longer where it kept a resource busy
+    for longer (weights that came during earlier layers). So no layer stands above a roof."""
+    busy = [row.busy_ps.get(name, 0) / count for name, count in servers.items()]
+    return row.elapsed_ps
+
+
+def _servers(run: Run) -> dict[str, int]:
+    """Resource -> its servers, from busy time in all and the share that this is of the run. Pure delays have
+    no share and are left out."""
+    span_ps = run.summary.latency_s * PS_PER_S
+    totals = {name: sum(row.busy_ps.get(name, 0) for row in run.operators) for name in run.summary.busy_share}
+    return {
+        name: max(1, round(totals[name] / (share * span_ps)))
+        for name, share in run.summary.busy_share.items()
+        if share and span_ps
+    }
+
+
+def _draw(
+    layers: Sequence[_Layer], total: _Layer, peak: float, bandwidth: float, port: str, left_out: int
+) -> Roofline:
+    everything = [*layers, total]
+    ridge = peak / bandwidth
+    x_low, x_high = decades(
+        min(ridge, *(p.intensity for p in everything)), 3 * max(ridge, *(p.intensity for p in everything))
+    )
+    y_low, y_high = decades(min(p.per_s for p in everything), max(peak * 1.5, *(p.per_s for p in everything)))
+
+    def x_of(value: float) -> float:
+        return 100 * (math.log10(value) - x_low) / (x_high - x_low)
+
+    def y_of(value: float) -> float:
+        return 100 * (y_high - math.log10(value)) / (y_high - y_low)
+
+    order = sorted(
+        {p.limit for p in layers}, key=lambda limit: -sum(p.share for p in layers if p.limit == limit)
+    )
+    marks = {limit: min(index, SHAPES - 1) for index, limit in enumerate(order)}
+    points = []
+    placed: list[tuple[float, float]] = []
+    for layer in layers:
+        x, y = x_of(layer.intensity), y_of(layer.per_s)
+        room = len(placed) < LABELS and all(abs(x - a) > 18 or abs(y - b) > 8 for a, b in placed)
+        if room:
+            placed.append((x, y))
+        title = (
+            f"{layer.name}\n{quantity(layer.intensity, 'MAC/B')}, {quantity(layer.per_s, 'MAC/s')}, "
+            f"{percent(layer.share)} of the time\nlimited by {layer.limit or 'nothing'}"
+        )
+        radius = 3.5 + 14 * math.sqrt(min(layer.share, 1.0))
+        points.append(
+            Point(
+                x,
+                y,
+                radius,
+                marks[layer.limit],
+                title,
+                short(layer.name) if room else "",
+                20 if y - y_of(peak) < 4 else 4,
+            )
+        )
+    start = max(10.0**x_low, 10.0**y_low / bandwidth)
+    return Roofline(
+        tuple(reversed(points)),  # so that labels and the largest come to lie on top
+        tuple((limit or "nothing", marks[limit]) for limit in order),
+        Point(
+            x_of(total.intensity),
+            y_of(total.per_s),
+            8,
+            0,
+            f"{total.name}\n{quantity(total.intensity, 'MAC/B')}, {quantity(total.per_s, 'MAC/s')}",
+        ),
+        tuple(Tick(100 * (e - x_low) / (x_high - x_low), _power(e)) for e in range(x_low, x_high + 1)),
+        tuple(
+            Tick(100 * (y_high - e) / (y_high - y_low), quantity(10.0**e, "MAC/s"))
+            for e in range(y_low, y_high + 1)
+        ),
+        Tick(y_of(peak), f"peak {quantity(peak, 'MAC/s')}"),
+        (x_of(start), y_of(start * bandwidth), x_of(ridge), y_of(peak)) if start < ridge else None,
+        f"{port} {quantity(bandwidth, 'B/s')}",
+        port,
+        left_out,
+    )
+
+
+def _power(exponent: int) -> str:
+    return f"{10.0**exponent:g}" if exponent < 3 else quantity(10.0**exponent, "").replace(NARROW, "")
+
+
+def describe(figure: Roofline) -> str:
+    """The figure in a sentence, for those who cannot see it."""
+    return (
+        f"Roofline of {counted(len(figure.points), 'layer')}: MACs per second over MACs per byte of "
+        f"{figure.port}, both logarithmic. {figure.peak.label}, {figure.slope_label}. "
+        f"{figure.whole.title.replace(chr(10), ': ')}."
+    )

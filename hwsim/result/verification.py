@@ -1,0 +1,70 @@
+"""What a check of the numbers found, operator by operator. Kept only when everything was right."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwsim.result.tables import Columns
+
+
+@dataclass(frozen=True, eq=False)
+class Verification:
+    """One row an operator whose results were compared with the reference. `exact` rows agree bit for bit;
+    for the others `max_error` is the largest difference and `bound` what was allowed there, both absolute,
+    and `used` the largest share of its bound that any element took. `sqnr_db` is the signal to quantisation
+    noise against a float64 flow of the whole network (infinite where nothing was lost), for each network
+    output in `output_sqnr_db` too. `outputs` are the numbers that the machine computed, as reals. `scheme`
+    says how numbers were stored."""
+
+    workload: str
+    design: str
+    dtype: str
+    scheme: str
+    seed: int
+    names: tuple[str, ...]
+    kinds: tuple[str, ...]
+    layers: tuple[str, ...]
+    tiles: NDArray[np.int64]
+    elements: NDArray[np.int64]
+    exact: NDArray[np.bool_]
+    max_error: NDArray[np.float64]
+    bound: NDArray[np.float64]
+    used: NDArray[np.float64]
+    sqnr_db: NDArray[np.float64]
+    output_sqnr_db: Mapping[str, float]
+    outputs: Mapping[str, NDArray[np.float64]]
+
+    def __post_init__(self) -> None:
+        for array in (
+            self.tiles, self.elements, self.exact, self.max_error, self.bound, self.used, self.sqnr_db,
+        ):  # fmt: skip
+            array.setflags(write=False)
+        for array in self.outputs.values():
+            array.setflags(write=False)
+
+    @property
+    def bit_exact(self) -> bool:
+        """Whether every operator agreed bit for bit."""
+        return bool(self.exact.all())
+
+    @property
+    def verdict(self) -> str:
+        """One clause: 'all 57 operators bit for bit (10,812,416 results)'."""
+        count, results = len(self.names), f"{int(self.elements.sum()):,} results"
+        if self.bit_exact:
+            return f"all {count} operators bit for bit ({results})"
+        share = float(self.used.max(initial=0.0))
+        return f"all {count} operators within their bounds, at most {share:.1%} of one used ({results})"
+
+    def columns(self) -> Columns:
+        """One row an operator."""
+        return {
+            "operator": self.names, "kind": self.kinds, "layer": self.layers, "tiles": self.tiles,
+            "results": self.elements, "exact": [str(flag).lower() for flag in self.exact.tolist()],
+            "max_error": self.max_error, "bound": self.bound, "bound_used": self.used,
+            "sqnr_db": self.sqnr_db,
+        }  # fmt: skip

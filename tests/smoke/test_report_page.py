@@ -1,0 +1,362 @@
+"""The report page in a headless Chromium: no console errors, no requests, keyboard, table, contrast, paper.
+
+Without Chromium these tests are skipped with that reason; `.ci/run` installs it where it can.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from hwsim.cli.main import main
+from hwsim.pipeline import run
+from hwsim.report import draw
+from hwsim.result.folder import write_folder
+from tests import browser as headless
+from tests.browser import Browser
+from tests.unit.report.folders import named_folder, rows_of, wide_folder
+
+pytestmark = pytest.mark.skipif(not (headless.DRIVER and headless.BROWSER), reason=headless.MISSING)
+
+WIDTHS = (390, 1280, 1920)
+SCHEMES = ("light", "dark")
+# For every text: its colour and the first opaque colour behind it. SVG text is checked by its fill.
+CONTRASTS = """
+const parse = (text) => {
+  const n = text.match(/[\\d.]+/g).map(Number);
+  return n.length < 4 || n[3] > 0 ? n.slice(0, 3) : null;
+};
+const light = (c) => {
+  const linear = (v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+  const [r, g, b] = c.map((v) => linear(v / 255));
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+};
+const found = [];
+const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+while (walk.nextNode()) {
+  const element = walk.currentNode.parentElement;
+  if (!walk.currentNode.textContent.trim() || !element.checkVisibility()) continue;
+  if (["SCRIPT", "STYLE", "title"].includes(element.tagName)) continue;
+  const style = getComputedStyle(element);
+  const ink = parse(element instanceof SVGElement ? style.fill : style.color);
+  const bar = element.classList.contains("in") ? element.previousElementSibling : null;
+  let ground = bar && parse(getComputedStyle(bar).fill);
+  for (let e = element; e && !ground; e = e.parentElement) {
+    ground = parse(getComputedStyle(e).backgroundColor);
+  }
+  const [a, b] = [light(ink), light(ground)].sort((x, y) => y - x);
+  found.push([(a + 0.05) / (b + 0.05), walk.currentNode.textContent.trim().slice(0, 40)]);
+}
+return found;
+"""
+SHOWN = "return [...document.querySelectorAll('#layertable tbody tr')].filter((r) => !r.hidden)"
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with headless.browser(tmp_path_factory.mktemp("profile")) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a real network, with an override and a batch."""
+    result = run("googlenet", "tpu_v1", batch=2, overrides=["array.rows=128"])
+    return write_folder(result, tmp_path_factory.mktemp("page") / "out", draw)
+
+
+@pytest.fixture
+def page(chromium: Browser, folder: Path) -> Browser:
+    """The page, freshly opened, in a window 1280 wide."""
+    chromium.show(1280, "light")
+    chromium.log("browser")
+    chromium.requests()
+    chromium.open((folder / "report.html").as_uri())
+    return chromium
+
+
+def shown(page: Browser) -> list[list[str]]:
+    """The cells of the rows that are shown, as text."""
+    rows: list[list[str]] = page.run(f"{SHOWN}.map((r) => [...r.cells].map((c) => c.textContent))")
+    return rows
+
+
+def values(page: Browser, column: str) -> list[str]:
+    """What the shown rows hold in a column, in full."""
+    script = """
+      const heads = [...document.querySelectorAll("#layertable thead th")];
+      const i = heads.findIndex((h) => h.dataset.column === arguments[0]);
+    """
+    found: list[str] = page.run(
+        f"{script} {SHOWN}.map((r) => r.cells[i].dataset.v ?? r.cells[i].textContent)", column
+    )
+    return found
+
+
+def head(column: str) -> str:
+    return f"document.querySelector('#layertable th[data-column={column}]')"
+
+
+def find(page: Browser, text: str) -> None:
+    page.run(
+        "const t = document.getElementById('find-text'); t.value = arguments[0];"
+        " t.dispatchEvent(new Event('input'))",
+        text,
+    )
+
+
+def test_opening_logs_nothing_asks_for_nothing_and_is_quick(page: Browser, folder: Path) -> None:
+    assert page.log("browser") == []
+    assert [address for address in page.requests() if not address.startswith("data:")] == [
+        (folder / "report.html").as_uri()
+    ]
+    timing = page.run("return performance.getEntriesByType('navigation')[0].toJSON()")
+    assert timing["loadEventEnd"] < 1000
+    paints = page.run("return performance.getEntriesByType('paint').map((p) => p.startTime)")
+    assert all(at < 1000 for at in paints)
+    assert (folder / "report.html").stat().st_size < 1.5e6
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_nothing_is_cut_off_or_scrolls_sideways(page: Browser, width: int) -> None:
+    page.show(width, "light")
+    assert page.run("return document.documentElement.scrollWidth") <= width
+    outside = page.run("""
+      return [...document.querySelectorAll('main *')].filter((e) => {
+        if (e.closest('.scroll, .unseen, defs, pattern') || !e.checkVisibility()) return false;
+        const box = e.getBoundingClientRect();
+        return box.width > 0 && (box.left < -1 || box.right > innerWidth + 1);
+      }).map((e) => `${e.tagName} ${e.getAttribute('class')} ${e.textContent.trim().slice(0, 30)}`)
+    """)
+    assert outside == []
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_verdict_is_in_the_first_screen(page: Browser, width: int) -> None:
+    page.show(width, "light", height=844 if width < 600 else 900)
+    page.run("scrollTo(0, 0)")
+    words, bottom = page.run("""
+      const cards = [...document.querySelectorAll('.figures > div')];
+      return [cards.map((c) => c.querySelector('dt').textContent),
+              Math.max(...cards.map((c) => c.getBoundingClientRect().bottom))];
+    """)
+    assert words == ["Time", "Throughput", "Energy", "Power", "Area", "Limited by", "Work", "Verified"]
+    assert bottom <= page.run("return innerHeight")
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("width", [390, 1280])
+def test_every_text_has_the_contrast_that_wcag_aa_asks(page: Browser, scheme: str, width: int) -> None:
+    page.show(width, scheme)
+    measured = page.run(CONTRASTS)
+    assert len(measured) > 300
+    low = [(round(ratio, 2), text) for ratio, text in measured if ratio < 4.5]
+    assert low == []
+
+
+def test_themes_differ_and_paper_is_white(page: Browser) -> None:
+    grounds = []
+    for scheme, media in (("light", ""), ("dark", ""), ("dark", "print")):
+        page.show(1280, scheme, media)
+        grounds.append(
+            page.run(
+                "return [getComputedStyle(document.body).backgroundColor,"
+                " getComputedStyle(document.querySelector('.c0')).fill,"
+                " getComputedStyle(document.querySelector('.controls')).display]"
+            )
+        )
+    light, dark, paper = grounds
+    assert light[0] != dark[0]
+    assert light[1] != dark[1]
+    assert paper == ["rgb(255, 255, 255)", light[1], "none"]
+
+
+def test_columns_sort_both_ways_and_say_so(page: Browser) -> None:
+    original = values(page, "number")
+    assert page.run(f"return {head('number')}.getAttribute('aria-sort')") == "ascending"
+    for column in ("elapsed_ps", "macs", "energy_j"):
+        page.run(f"{head(column)}.querySelector('button').click()")
+        down = [float(value) for value in values(page, column)]
+        assert down == sorted(down, reverse=True)
+        assert page.run(f"return {head(column)}.getAttribute('aria-sort')") == "descending"
+        assert page.run("return document.querySelectorAll('[aria-sort]').length") == 1
+        page.run(f"{head(column)}.querySelector('button').click()")
+        assert [float(value) for value in values(page, column)] == sorted(down)
+        assert page.run(f"return {head(column)}.getAttribute('aria-sort')") == "ascending"
+    page.run(f"{head('kind')}.querySelector('button').click()")
+    assert values(page, "kind") == sorted(values(page, "kind"))
+    page.run(f"{head('number')}.querySelector('button').click()")
+    page.run(f"{head('number')}.querySelector('button').click()")
+    assert values(page, "number") == original
+
+
+def test_the_table_can_be_filtered(page: Browser, folder: Path) -> None:
+    operators = rows_of(folder / "operators.csv")
+    names = [row[0] for row in operators[1:]]
+    assert len(shown(page)) == len(names)
+    find(page, "  POOL ")
+    kept = values(page, "operator")
+    assert 0 < len(kept) < len(names)
+    assert [row for row in shown(page) if not any("pool" in cell.lower() for cell in row)] == []
+    assert page.run("return document.getElementById('found').textContent").startswith(
+        f"{len(kept)} of {len(names)} "
+    )
+    find(page, "")
+    limits = set(values(page, "limit"))
+    for limit in limits - {""}:
+        page.run(
+            "const s = document.getElementById('find-limit'); s.value = arguments[0];"
+            " s.dispatchEvent(new Event('change'))",
+            limit,
+        )
+        assert set(values(page, "limit")) == {limit}
+    find(page, "nothing has this name")
+    assert shown(page) == []
+
+
+def saved(page: Browser, into: Path) -> list[list[str]]:
+    """Press the button, and read the file that is downloaded."""
+    page.command("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(into))
+    page.run("document.getElementById('save').click()")
+    for _ in range(200):
+        # The browser makes an empty file of the name, fills another beside it, and renames that.
+        files = [path for path in into.iterdir() if path.suffix == ".csv" and path.stat().st_size]
+        if files:
+            return list(csv.reader(io.StringIO(files[0].read_bytes().decode(), newline=""), strict=True))
+        time.sleep(0.05)
+    raise AssertionError("nothing was downloaded")
+
+
+def test_the_download_equals_the_table(page: Browser, folder: Path, tmp_path: Path) -> None:
+    page.run(f"{head('elapsed_ps')}.querySelector('button').click()")
+    find(page, "conv")
+    table = saved(page, tmp_path)
+    columns = page.run(
+        "return [...document.querySelectorAll('#layertable thead th')].map((h) => h.dataset.column)"
+    )
+    assert table[0] == columns
+    assert [list(row) for row in zip(*(values(page, column) for column in columns), strict=True)] == table[1:]
+    written = {
+        row[0]: dict(zip(rows_of(folder / "operators.csv")[0], row, strict=True))
+        for row in rows_of(folder / "operators.csv")
+    }
+    for row in table[1:]:
+        said = dict(zip(columns, row, strict=True))
+        for column in ("kind", "layer", "macs", "tiles", "elapsed_ps", "limit"):
+            assert said[column] == written[said["operator"]][column]
+    assert page.log("browser") == []
+
+
+def test_odd_names_survive_the_download(chromium: Browser, tmp_path: Path) -> None:
+    names = ('a,"b"', "</script><script>document.title='taken'</script>", "\u00e9 & <b>")
+    out = named_folder(tmp_path / "out", names, workload="<script>document.title='taken'</script>")
+    assert CliRunner().invoke(main, ["report", str(out)]).exit_code == 0
+    chromium.log("browser")
+    chromium.open((out / "report.html").as_uri())
+    assert chromium.log("browser") == []
+    assert chromium.run("return document.title").startswith("<script>")
+    assert values(chromium, "operator") == list(names)
+    assert [row[1] for row in saved(chromium, tmp_path)[1:]] == list(names)
+
+
+def test_scripts_that_are_not_ours_do_not_run(page: Browser) -> None:
+    page.run("""
+      const script = document.createElement('script');
+      script.textContent = 'window.taken = 1';
+      const box = document.createElement('div');
+      box.innerHTML = '<img src=x onerror="window.taken = 2">';
+      document.body.append(script, box);
+    """)
+    assert page.run("return window.taken ?? null") is None
+    assert any("Content Security Policy" in entry["message"] for entry in page.log("browser"))
+
+
+def test_the_keyboard_reaches_everything_and_focus_is_seen(page: Browser) -> None:
+    page.run("document.activeElement.blur(); scrollTo(0, 0)")
+    stops: list[tuple[str, str]] = []
+    for _ in range(60):
+        page.press("Tab")
+        name, text, outline = page.run("""
+          const e = document.activeElement;
+          const style = getComputedStyle(e);
+          return [e.id || e.tagName + (e.closest('th')?.dataset.column ?? ''), e.textContent.slice(0, 20),
+                  style.outlineStyle === 'none' ? 0 : parseFloat(style.outlineWidth)];
+        """)
+        if name == "BODY":
+            break
+        assert outline >= 2, (name, text)
+        stops.append((name, text))
+    reached = {name for name, _ in stops}
+    assert {"find-text", "find-limit", "save", "BUTTONelapsed_ps", "BUTTONlayer"} <= reached
+    assert sum(name == "A" for name, _ in stops) >= 10
+    page.run(f"{head('macs')}.querySelector('button').focus()")
+    page.press("Enter")
+    assert page.run(f"return {head('macs')}.getAttribute('aria-sort')") == "descending"
+
+
+def accessible(page: Browser) -> list[dict[str, Any]]:
+    page.command("Accessibility.enable")
+    nodes: list[dict[str, Any]] = page.command("Accessibility.getFullAXTree")["nodes"]
+    return [node for node in nodes if not node.get("ignored")]
+
+
+def test_screen_readers_find_names_headings_and_sortable_columns(page: Browser) -> None:
+    nodes = accessible(page)
+
+    def named(role: str) -> list[str]:
+        return [n.get("name", {}).get("value", "") for n in nodes if n["role"]["value"] == role]
+
+    for role in (
+        "button",
+        "link",
+        "searchbox",
+        "combobox",
+        "image",
+        "img",
+        "region",
+        "navigation",
+        "columnheader",
+        "rowheader",
+    ):
+        assert all(named(role)), role
+    assert any(name.startswith("Roofline of") for name in named("image") + named("img"))
+    assert any(name.startswith("Timeline from") for name in named("image") + named("img"))
+    levels = page.run("return [...document.querySelectorAll('h1, h2, h3')].map((h) => Number(h.tagName[1]))")
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in pairwise(levels))
+
+
+def test_the_page_is_whole_without_scripts(page: Browser, folder: Path) -> None:
+    page.command("Emulation.setScriptExecutionDisabled", value=True)
+    try:
+        page.open((folder / "report.html").as_uri())
+        document = page.command("DOM.getDocument")["root"]["nodeId"]
+
+        def count(selector: str) -> int:
+            return len(page.command("DOM.querySelectorAll", nodeId=document, selector=selector)["nodeIds"])
+
+        assert count("#layertable tbody tr") == len(rows_of(folder / "operators.csv")) - 1
+        assert count("#find[hidden]") == 1
+        assert count("#layertable thead button") == 0
+    finally:
+        page.command("Emulation.setScriptExecutionDisabled", value=False)
+
+
+def test_a_page_of_thousands_of_operators_opens_in_a_second(chromium: Browser, tmp_path: Path) -> None:
+    out = wide_folder(tmp_path / "out", 4000)
+    assert CliRunner().invoke(main, ["report", str(out)]).exit_code == 0
+    chromium.show(1280, "light")
+    chromium.log("browser")
+    chromium.open((out / "report.html").as_uri())
+    assert chromium.run("return performance.getEntriesByType('navigation')[0].loadEventEnd") < 1000
+    assert chromium.log("browser") == []
+    assert chromium.run("return document.getElementById('found').textContent").startswith("1000 of 1000 rows")
