@@ -32,13 +32,14 @@ if TYPE_CHECKING:
     from hwsim.design import Design, load_design
     from hwsim.pipeline import run, verify
     from hwsim.result import Result, Verification
-    from hwsim.validate import validate
+    from hwsim.validate import ValidationReport, validate
     from hwsim.workload import Workload, conv2d, load_workload, matmul
 
 # Public name -> the module that holds it.
 _HOMES = {
     "Design": "hwsim.design",
     "Result": "hwsim.result",
+    "ValidationReport": "hwsim.validate",
     "Verification": "hwsim.result",
     "Workload": "hwsim.workload",
     "conv2d": "hwsim.workload",
@@ -60,6 +61,7 @@ __all__ = [
     "Result",
     "SpecError",
     "UnsupportedError",
+    "ValidationReport",
     "Verification",
     "VerificationError",
     "Workload",

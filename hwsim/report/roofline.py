@@ -104,7 +104,7 @@ def occupied_ps(row: OperatorRow, servers: Mapping[str, int]) -> float:
     """How long a layer is held to have taken: its share of the run, or longer where it kept a resource busy
     for longer (weights that came during earlier layers). So no layer stands above a roof."""
     busy = [row.busy_ps.get(name, 0) / count for name, count in servers.items()]
-    return row.elapsed_ps
+    return max(row.elapsed_ps, *busy, 0)
 
 
 def _servers(run: Run) -> dict[str, int]:

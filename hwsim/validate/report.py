@@ -62,11 +62,16 @@ def _overview(cycles: ValidationReport, paper: TpuPaper, fit: HostFit) -> str:
     floor_plan = max(paper.floor_plan, key=_distance)
     tile = paper.weight_tile[0]
     active = _find(paper.counters, "CNN0", "active")
+    share = paper.modelled_share
+    raw = (
+        "shares are brought to the labelled part of the die; of the modelled area, data buffers are "
+        f"{share['data_buffers']:.1f} % for 37 and I/O {share['io']:.1f} % for 10"
+    )
     rows = (
         ("cycles of SCALE-Sim 3.0.0", f"{cycles.exact:,} of {len(cycles.outcomes):,} rows exact", "scalesim"),
         ("TPU v1, MLP0: active, weight stall, weight shift", f"largest gap {_allowed(worst)}", "tpu_v1"),
         ("TPU v1, arrival of a weight tile", f"{tile.simulated:,.1f} cycles, {_allowed(tile)}", "tpu_v1"),
-        ("TPU v1, floor plan", f"largest gap {_allowed(floor_plan)}", "tpu_v1"),
+        ("TPU v1, floor plan", f"largest gap {_allowed(floor_plan)}; {raw}", "tpu_v1"),
         (
             "TPU v1, CNN0: array active, nothing fitted to it",
             f"{active.simulated:.1f} % for {active.published.value:g} %, gap {active.gap:+.1f} points",

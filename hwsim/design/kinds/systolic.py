@@ -50,8 +50,8 @@ class ArraySpec(Spec):
         default="hidden",
     )
     drain_cycles: int | None = field(
-        "Cycles that finished sums take to leave: added to each tile by a serial drain, and the least time of "
-        "a tile behind which they leave hidden. Without it one a row for os, whose sums leave through the "
+        "Cycles that finished sums take to leave: added to each tile by a serial drain, and the least time "
+        "of a tile behind which they leave hidden. Without it one a row for os, whose sums leave through the "
         "rows, and none for ws and is, whose sums leave as they finish.",
         default=None,
         when_absent="one a row for os, 0 for ws and is",

@@ -40,6 +40,8 @@ def lower_graph(
                 f"output {output!r} is not computed from the inputs: there is nothing to run for it"
             )
     notes = [f"{plural(skipped, 'node')} that no output needs are left out"] if skipped else []
+    if old_batch > 1:
+        notes.append(f"the first dimension of its inputs, {old_batch} in the file, is taken as the batch")
     return builder.build(graph.outputs, source, parameters=known, notes=notes)
 
 
