@@ -15,7 +15,7 @@ READY := .venv/.ready
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 DEMO := reports/runs/demo
 
-.PHONY: .venv help demo test lint types floors bench validation clean
+.PHONY: .venv help demo test lint types floors bench validation examples docs clean
 
 help:
 	@echo 'make demo        set up, run ResNet-50 on the TPU, say where the result is'
@@ -25,6 +25,8 @@ help:
 	@echo 'make floors      who may import whom'
 	@echo 'make bench       speed, as quoted in the README'
 	@echo 'make validation  write reports/validation/ anew'
+	@echo 'make examples    write what examples/ print, and the pictures of docs/, anew'
+	@echo 'make docs        build the documentation into .cache/site'
 	@echo 'make clean       remove the environment and all caches; results stay'
 
 .venv: $(READY)
@@ -37,7 +39,7 @@ $(READY): pyproject.toml constraints.txt
 	'$(PYTHON)' -m venv .venv
 	@# The build backend first and by the same pins, so that nothing is installed in a version of its own.
 	$(PIP) install --quiet --constraint constraints.txt hatchling
-	$(PIP) install --quiet --constraint constraints.txt --no-build-isolation --editable '.[test]'
+	$(PIP) install --quiet --constraint constraints.txt --no-build-isolation --editable '.[docs,test]'
 	@touch $@
 
 demo: $(READY)
@@ -62,6 +64,16 @@ bench: $(READY)
 validation: $(READY)
 	$(BIN)/python -m hwsim.validate reports/validation
 
+examples: $(READY)
+	@for example in examples/*.py; do $(BIN)/python "$$example" >"$${example%.py}.txt"; done
+	@$(BIN)/hwsim run resnet50 --design tpu_v1 --no-verify --quiet --out $(DEMO)
+	@$(BIN)/python docs/draw_trace.py $(DEMO) docs/pages/images/trace.svg 0 960
+	@$(BIN)/python docs/draw_trace.py $(DEMO) docs/pages/images/trace_near.svg 480 560
+
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --config-file docs/mkdocs.yml
+	@echo 'Open .cache/site/index.html, or serve it, for search too: $(BIN)/python -m http.server -d .cache/site'
+
 clean:
 	rm -rf .venv .cache .hypothesis .benchmarks .coverage htmlcov build dist
-	find hwsim tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find docs hwsim tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -27,7 +27,7 @@ LONGEST_NAME = 15
 PART_WIDTH = 2 + LONGEST_NAME + 1 + 6 + 1 + BAR_WIDTH
 GAP = 3  # between tables that stand side by side
 NAME_WIDTH = 32  # of operators
-FOLDER_HINT = "trace.json.gz opens in https://ui.perfetto.dev; the tables are CSV"
+FOLDER_HINT = "report.html shows all of it; trace.json.gz opens in https://ui.perfetto.dev"
 
 
 def summary(result: Result, width: int) -> Iterator[RenderableType]:

@@ -206,7 +206,9 @@ class WorkloadSpec(Spec):
     layers: tuple[Annotated[PlainLayer | Repeat, by_kind(*PLAIN_LAYERS, Repeat)], ...] = field(
         "The layers in order; each takes the result of the one before it unless its `inputs` say else."
     )
-    outputs: tuple[str, ...] = field("Layers whose results leave the network.", default=())
+    outputs: tuple[str, ...] = field(
+        "Layers whose results leave the network; the last one if left out.", default=()
+    )
 
     def check(self) -> Iterator[tuple[str, str]]:
         if not _NAME.fullmatch(self.name):

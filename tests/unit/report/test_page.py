@@ -18,6 +18,7 @@ import pytest
 from click.testing import CliRunner
 
 from hwsim.cli.main import main
+from hwsim.errors import SpecError
 from hwsim.report import draw, render
 from hwsim.result.folder import FILES, write_folder
 from tests.samples import sample_result
@@ -285,3 +286,17 @@ def test_escapes_are_not_doubled(tmp_path: Path) -> None:
     page = draw(sample_folder(tmp_path / "out", workload="a & b")).decode()
     assert html.escape("a & b") in page
     assert "&amp;amp;" not in page
+
+
+def test_a_page_that_cannot_be_drawn_leaves_the_old_folder(tmp_path: Path) -> None:
+    folder = write_folder(sample_result(), tmp_path / "out", draw)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert set(before) == {*FILES, "report.html"}
+
+    def broken(_: Path) -> bytes:
+        raise SpecError("no")
+
+    with pytest.raises(SpecError):
+        write_folder(sample_result(batch=9), folder, broken)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
