@@ -43,10 +43,11 @@ def test_new_point(benchmark: BenchmarkFixture) -> None:
     )
 
 
-def test_command(benchmark: BenchmarkFixture, tmp_path: Path) -> None:
+@pytest.mark.parametrize("numbers", ["--verify", "--no-verify"])
+def test_command(benchmark: BenchmarkFixture, tmp_path: Path, numbers: str) -> None:
     """`hwsim run resnet50 --design tpu_v1` in a fresh process, compiled kernels cached."""
     hwsim = Path(sys.executable).with_name("hwsim")
-    command = [hwsim, "run", "resnet50", "--design", "tpu_v1", "--out", tmp_path / "out", "--quiet"]
+    command = [hwsim, "run", "resnet50", "--design", "tpu_v1", "--out", tmp_path / "out", "--quiet", numbers]
     benchmark.pedantic(
         subprocess.run,
         args=(command,),
