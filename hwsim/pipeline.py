@@ -17,6 +17,7 @@ from hwsim.devices import Device, make_device
 from hwsim.errors import CapacityError, SpecError, UnsupportedError, VerificationError
 from hwsim.functional import estimate_s, verify_program
 from hwsim.plan import Plan, Program, join_plans
+from hwsim.plan.program import check_tiles
 from hwsim.plan.residency import STREAM_SHARES, Schedule, schedule
 from hwsim.result import Provenance, Result, TimingTable, Trace, UsageTable
 from hwsim.result.verification import Verification
@@ -215,9 +216,14 @@ def _fit(graph: Workload, device: Device) -> tuple[Schedule, tuple[Plan, ...], P
 
 
 def _plans(device: Device, order: Schedule) -> tuple[Plan, ...]:
-    return tuple(
-        device.plan(op, residency) for op, residency in zip(order.operators, order.residencies, strict=True)
-    )
+    plans = []
+    tiles = 0
+    for op, residency in zip(order.operators, order.residencies, strict=True):
+        plans.append(device.plan(op, residency))
+        tiles += plans[-1].tiles
+        # Here and not once at the end: plans hold the kind of each tile, and a run may have many operators.
+        check_tiles(tiles, "the run needs", f"up to operator {op.name}", "run the network in parts")
+    return tuple(plans)
 
 
 def _busiest_ps(plan: Plan) -> int:

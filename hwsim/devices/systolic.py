@@ -20,14 +20,13 @@ from hwsim.devices.systolic_gemm import ArrayShape, Gemm, GemmTiles, lower, mapp
 from hwsim.devices.systolic_parts import ideal_parts, native_bits, systolic_components
 from hwsim.devices.systolic_pipeline import CAUSES, make_pipeline
 from hwsim.devices.systolic_vector import VECTOR_KINDS, result_operations, vector_tiles
-from hwsim.errors import CapacityError, UnsupportedError
+from hwsim.errors import UnsupportedError
 from hwsim.plan import Component, Pipeline, Plan, Resource
 from hwsim.plan.mapping import GemmMapping
+from hwsim.plan.program import check_tiles
 from hwsim.plan.residency import Residency
 from hwsim.tensor.formats import format_bits
 from hwsim.workload.operators import Operator, Transfer
-
-MAX_TILES = 20_000_000  # of one operator; beyond it a simulation takes minutes and gigabytes
 
 
 def format_pair(activation: str, weight: str) -> str:
@@ -104,12 +103,8 @@ class SystolicDevice:
         extra = sum(o.size_bytes for o in residency.operands[2:] if o.place != "chip")
         best: Plan | None = None
         for mapping in mappings(gemm, self._array_shape, residency.stream_bytes):
-            if mapping.tiles > MAX_TILES:
-                raise CapacityError(
-                    f"operator {operator.name} needs {mapping.tiles:,} tiles on a {self.spec.array.rows} x "
-                    f"{self.spec.array.cols} array, more than the {MAX_TILES:,} hwsim simulates: use a "
-                    "larger array"
-                )
+            side = f"on a {self.spec.array.rows} x {self.spec.array.cols} array"
+            check_tiles(mapping.tiles, f"operator {operator.name} needs", side, "use a larger array")
             plan = self._gemm_columns(gemm, mapping, extra)
             if best is None or self._floor_ps(plan) < self._floor_ps(best):
                 best = plan

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwsim.errors import CapacityError
+from hwsim.plan.program import check_tiles
 from hwsim.plan.residency import Operand, Residency
 from hwsim.units import format_bytes
 from hwsim.workload.operators import Elementwise, Lrn, Operator, OperatorProblem, Pool, Softmax
@@ -72,6 +73,7 @@ def vector_tiles(operator: Operator, residency: Residency) -> VectorTiles:
         together = _together(operator.problem)
         size = max(1, total // slices // together) * together
     count = -(-total // size)
+    check_tiles(count, f"operator {operator.name} needs", "", "use a larger unified_buffer")
     last = total - (count - 1) * size
     kinds = [size, last] if count > 1 and last != size else [size]
     kind_of_tile = np.zeros(count, dtype=np.int32)

@@ -23,6 +23,8 @@ Int64Array = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 ActionKey = tuple[str, str]  # (component, action)
 
+MAX_TILES = 20_000_000  # of one run; beyond it a simulation takes minutes and gigabytes
+
 
 @dataclass(frozen=True, eq=False)
 class Plan:
@@ -84,6 +86,13 @@ class Plan:
                 f"{2**62 / PS_PER_S:.3g} s: use a smaller workload or faster resources"
             )
         return np.array(rows, dtype=np.int64)
+
+
+def check_tiles(tiles: int, what: str, where: str, cure: str) -> None:
+    """Raise CapacityError where an operator or a run needs more tiles than are simulated."""
+    if tiles > MAX_TILES:
+        found = " ".join(part for part in (what, f"{tiles:,} tiles", where) if part)
+        raise CapacityError(f"{found}, more than the {MAX_TILES:,} hwsim simulates: {cure}")
 
 
 @dataclass(frozen=True, eq=False)

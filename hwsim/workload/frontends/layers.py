@@ -181,6 +181,10 @@ class Repeat(Spec):
         "The layers of one round, in order."
     )
 
+    def check(self) -> Iterator[tuple[str, str]]:
+        if not self.layers:
+            yield "layers", "has no layers; list at least one"
+
 
 class Input(Spec):
     shape: tuple[Size, ...] = field("Sizes, the batch first; names stand for parameters.")

@@ -55,6 +55,25 @@ def test_too_many_tiles_are_refused_with_their_number() -> None:
         )
 
 
+def test_too_many_slices_of_a_vector_operator_are_refused_with_their_number() -> None:
+    large = network(
+        {"x": (2**20, 2**17)},
+        {},
+        [(operator(Elementwise("relu", 2**37), "x", "y"), (2**20, 2**17))],
+        ["y"],
+    )
+    with pytest.raises(CapacityError, match=r"operator y needs [\d,]{10,} tiles, more than the 20,000,000"):
+        run(large, TINY, overrides=("weight_memory.size=unlimited", "unified_buffer.size=1 KiB"))
+
+
+def test_a_run_of_too_many_tiles_is_refused_before_its_arrays_are_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("hwsim.plan.program.MAX_TILES", 8)
+    with pytest.raises(CapacityError, match=r"the run needs 9 tiles up to operator .*, more than the 8 "):
+        run(matmul(4, 8, 4), TINY)
+
+
 def test_a_row_that_cannot_be_streamed_is_refused_with_the_figures() -> None:
     with pytest.raises(
         CapacityError, match=r"needs 1.96 KiB of streaming buffer .* 500 B of the unified buffer"

@@ -222,6 +222,7 @@ REFUSALS = [
     ("{kind: relu, kind: relu}", "net.yaml:4:18: layers[0].kind: the key is written twice"),
     ("{kind: lstm}", "layers[0].kind: 'lstm' is not known here"),
     ("{kind: repeat, times: 0, layers: [{kind: relu}]}", "layers[0].times"),
+    ("{kind: repeat, times: 2, layers: []}", "layers[0].layers: has no layers"),
     ("{kind: repeat, times: 2, layers: [{kind: repeat, times: 2, layers: []}]}", "layers[0].layers[0].kind"),
     ("{kind: repeat, times: 99999, layers: [{kind: relu}, {kind: relu}]}", "199,998 layers are more than"),
 ]
