@@ -14,14 +14,12 @@ BIN := .venv/bin
 READY := .venv/.ready
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 DEMO := reports/runs/demo
-INPUTS ?= 100000
 
-.PHONY: .venv help demo test fuzz lint types floors bench validation examples docs clean
+.PHONY: .venv help demo test lint types floors bench validation examples docs clean
 
 help:
 	@echo 'make demo        set up, run ResNet-50 on the TPU, say where the result is'
 	@echo 'make test        set up, run all tests'
-	@echo 'make fuzz        feed hwsim 100,000 bad inputs, or INPUTS=...'
 	@echo 'make lint        style and format'
 	@echo 'make types       mypy, strict'
 	@echo 'make floors      who may import whom'
@@ -49,9 +47,6 @@ demo: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest -n 2
-
-fuzz: $(READY)
-	$(BIN)/python -m tests.fuzz --inputs $(INPUTS)
 
 lint: $(READY)
 	$(BIN)/ruff check .
