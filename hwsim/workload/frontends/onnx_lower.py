@@ -35,7 +35,8 @@ def lower_graph(
     for node in order:
         _run(at, node)
     for output in graph.outputs:
-        if output not in builder.tensors or output in builder.inputs:
+        made = builder.tensors.get(output)
+        if made is None or output in builder.inputs or made.role in ("weight", "constant"):
             raise SpecError(
                 f"output {output!r} is not computed from the inputs: there is nothing to run for it"
             )

@@ -546,3 +546,18 @@ def test_onnx_workloads_are_named_after_their_file(tmp_path: Path) -> None:
     net: Workload = load_workload(path)
     assert net.name == "My_net__1_"
     assert net.source.format == "onnx"
+
+
+def test_an_output_that_is_a_weight_is_refused(tmp_path: Path) -> None:
+    """Nothing computes it, so there is nothing to run, time or verify."""
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("Relu", ["x"], ["y"])],
+        "g",
+        [onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1, 4])],
+        [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 4]) for name in ("y", "w")],
+        [onnx.helper.make_tensor("w", onnx.TensorProto.FLOAT, [1, 4], [1.0, 2.0, 3.0, 4.0])],
+    )
+    path = tmp_path / "w.onnx"
+    path.write_bytes(onnx.helper.make_model(graph).SerializeToString())
+    with pytest.raises(SpecError, match="output 'w' is not computed from the inputs"):
+        load_workload(path)
