@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from hwsim.errors import CapacityError, SpecError
 from hwsim.tensor.formats import format_bits
+from hwsim.tensor.storage import Quantisation, Storage
 
 Array = NDArray[Any]
 Shape = tuple[int, ...]
@@ -55,6 +56,10 @@ class Tensor:
 
     `values` returns the numbers before any quantisation (as the file or the seed gives them), anew at each
     call; it takes no part in comparisons, since what it returns follows from the workload's source and seed.
+    `storage` is the exact size of what is stored where that is not the dense tensor; `size_bytes` stays the
+    dense one, since only a machine that knows the codec saves anything. `codebook` lists the few values that
+    shared weights have beside zero. `quantisation` is the grid that someone chose; without it the scale
+    follows from the values.
     """
 
     name: str
@@ -62,7 +67,9 @@ class Tensor:
     dtype: str
     role: Role
     density: float = 1.0
-    codec: str = "dense"
+    storage: Storage | None = None
+    codebook: tuple[float, ...] = ()
+    quantisation: Quantisation | None = None
     values: Values | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -70,6 +77,16 @@ class Tensor:
         format_bits(self.dtype)
         if not 0.0 <= self.density <= 1.0:
             raise SpecError(f"tensor {self.name!r} has density {self.density}: it must lie between 0 and 1")
+
+    @property
+    def codec(self) -> str:
+        """How the tensor is stored."""
+        return "dense" if self.storage is None else self.storage.codec
+
+    @property
+    def stored_bits(self) -> int:
+        """Bits of the tensor as it is stored."""
+        return self.size_bits if self.storage is None else self.storage.bits
 
     @cached_property
     def elements(self) -> int:

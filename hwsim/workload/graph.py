@@ -24,7 +24,7 @@ class Source:
     """Where a workload came from: `path` of its file ("builtin" when there is none) and the file's hash."""
 
     path: str
-    format: Literal["yaml", "onnx", "constructor"]
+    format: Literal["yaml", "onnx", "constructor", "compressed"]
     sha256: str
 
 
@@ -37,7 +37,7 @@ class Workload:
     what was assumed on the way. `folded_parameters` counts the trained numbers that folding merged away
     (a batch norm's scale goes into the weights before it), so that `parameter_count` stays the network's.
     `formats_chosen` says that someone chose the number formats (`astype`, a constructor's `dtype`); else they
-    are the file's, and a run takes the design's own.
+    are the file's, and a run takes the design's own. `history` lists what compression did, step by step.
 
     Raises SpecError for a cycle, a name used twice, or an operator whose input nothing gives.
     """
@@ -54,6 +54,7 @@ class Workload:
     notes: tuple[str, ...] = ()
     folded_parameters: int = 0
     formats_chosen: bool = False
+    history: tuple[str, ...] = ()
     _variants: dict[tuple[str, str], Workload] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -66,7 +67,7 @@ class Workload:
         return Workload, (
             self.name, self.operators, dict(self.tensors), self.inputs, self.outputs, self.source,
             self.description, dict(self.parameters), self.synthetic, self.notes, self.folded_parameters,
-            self.formats_chosen,
+            self.formats_chosen, self.history,
         )  # fmt: skip
 
     # -- totals ----------------------------------------------------------------------------------------
@@ -104,7 +105,7 @@ class Workload:
         Values follow from the source's hash, the workload's name and the seed, which are part of it."""
         parts = (
             self.name, self.source.format, self.source.sha256, sorted(self.parameters.items()), self.inputs,
-            self.outputs, self.operators, [self.tensors[name] for name in sorted(self.tensors)],
+            self.outputs, self.operators, self.history, [self.tensors[name] for name in sorted(self.tensors)],
         )  # fmt: skip
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
