@@ -8,14 +8,23 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from hwsim.functional import reference, reference_vector
+from hwsim.functional import reference, reference_recurrent, reference_vector, reference_winograd
 from hwsim.functional.numbers import Drain, Stored, bias_factor, split_steps
 from hwsim.tensor.encoding import Encoding
 from hwsim.tensor.tensor import Array
-from hwsim.workload.operators import Conv2d, Elementwise, Matmul, Operator, Pool
+from hwsim.workload.operators import (
+    Conv2d,
+    Elementwise,
+    Matmul,
+    Operator,
+    Pool,
+    Recurrent,
+    WinogradTransform,
+)
 
 Float64Array = NDArray[np.float64]
 
+_SLACK = 2.0**-44  # of double precision with at most 2**8 roundings, before the one that counts
 _SUMS = {"add": "add", "sub": "add", "batch_norm": "batch_norm"}  # function -> the sum of its terms
 
 
@@ -44,50 +53,102 @@ def expect_product(
 ) -> Expected:
     """The reference's result of a product on the stored operands. `bias` is as ProductRun takes it;
     `tiles_deep` is how many tiles each sum is cut into."""
+    sums = exact_sums(op, a, b)
+    if drain is not None and drain.before is not None:
+        return Expected(drained(op, sums, bias, drain, out), None)
+    linear = _linear(op, sums, bias, drain)
+    if drain is None:
+        problem = op.problem
+        assert isinstance(problem, Conv2d | Matmul)
+        factor, _, functions = split_steps(op.epilogue)
+        size = reference.product(problem, op.attributes, np.abs(a.values), np.abs(b.values))
+        depth = _depth(problem)
+        error = reference.gamma(depth + tiles_deep, 2.0**-24) * size * abs(factor) + depth * 2.0**-149
+    else:
+        functions, error = drain.steps, _SLACK * np.abs(linear)
+    found = reference_vector.steps(functions, linear)
+    return rounded(found, reference_vector.spread(functions, linear, error), out)
+
+
+def exact_sums(op: Operator, a: Stored, b: Stored) -> Float64Array:
+    """The sums of a product of stored operands: of integers in whole numbers, exactly."""
     problem = op.problem
     assert isinstance(problem, Conv2d | Matmul)
-    sums = reference.product(problem, op.attributes, a.values, b.values)
-    channel_axis = 1 if isinstance(problem, Conv2d) else -1
-    added = _along(bias, sums.ndim, channel_axis)
-    factor, _, functions = split_steps(op.epilogue)
-    if drain is not None:
-        assert np.abs(sums).max(initial=0.0) < reference.EXACT
-        scale = drain.multiplier
-        raw = reference.requantised(sums + added, scale.multiplier, scale.shift, drain.before.rounding)
-        raw = np.minimum(np.maximum(raw, drain.low), drain.high)
-        if not drain.steps:
-            return Expected(raw, None)
-        reals = reference_vector.steps(drain.steps, raw * drain.before.scale)
-        return Expected(to_integers(reals, out), None)
-    size = reference.product(problem, op.attributes, np.abs(a.values), np.abs(b.values))
-    depth = problem.C // problem.groups * problem.R * problem.S if isinstance(problem, Conv2d) else problem.K
-    error = reference.gamma(depth + tiles_deep, 2.0**-24) * size * abs(factor) + depth * 2.0**-149
-    linear = sums * factor + added
-    return _rounded(
-        reference_vector.steps(functions, linear), reference_vector.spread(functions, linear, error), out
-    )
+    left, right = a.values, b.values
+    if not a.encoding.is_float:
+        left = reference.whole_units(left, a.encoding.zero_points)
+        right = reference.whole_units(right, b.encoding.along(b.encoding.zero_points, right.ndim))
+    sums = reference.product(problem, op.attributes, left, right)
+    assert a.encoding.is_float or np.abs(sums).max(initial=0.0) < reference.EXACT
+    return sums
+
+
+def drained(
+    op: Operator, sums: Float64Array, bias: Array, drain: Drain | None, out: Encoding
+) -> Float64Array:
+    """What the reference makes of the sums of a product: stored integers, or reals before their one rounding
+    to a float format."""
+    if drain is None or drain.before is None:
+        functions = split_steps(op.epilogue)[2]
+        reals = reference_vector.steps(functions, _linear(op, sums, bias, drain))
+        return reals if out.is_float else to_integers(reals, out)
+    before = drain.before
+    shares = _along(op, drain.multipliers, sums), _along(op, drain.shifts, sums)
+    raw = reference.requantised(sums + _along(op, bias, sums), *shares, before.rounding) + before.zero_point
+    raw = np.minimum(np.maximum(raw, drain.low), drain.high)
+    if before == out and not drain.steps:
+        return raw
+    reals = (raw - before.zero_point) * before.scale
+    return to_integers(reference_vector.steps(drain.steps, reals), out)
+
+
+def _linear(op: Operator, sums: Float64Array, bias: Array, drain: Drain | None) -> Float64Array:
+    """What stands before the functions of a product whose sums are not requantised."""
+    if drain is None:
+        return sums * split_steps(op.epilogue)[0] + _along(op, bias, sums)
+    linear: Float64Array = (sums + _along(op, bias, sums)) * _along(op, drain.sum_scales, sums)
+    return linear
 
 
 def expect_vector(op: Operator, inputs: Sequence[Stored], out: Encoding, shape: tuple[int, ...]) -> Expected:
     """The reference's result of any other operator on the stored operands."""
-    if isinstance(op.problem, Pool):
-        x = inputs[0]
-        reals = reference_vector.vector(op, [x.values.astype(np.float64)], shape) * x.encoding.scale
-        sizes = reference_vector.vector(op, [np.abs(x.values).astype(np.float64)], shape) * x.encoding.scale
-    else:
-        numbers = [_reals(x) for x in inputs]
-        reals = reference_vector.vector(op, numbers, shape)
-        sizes = np.abs(reals)
-        if isinstance(op.problem, Elementwise) and op.problem.function in ("add", "sub", "batch_norm"):
-            # Terms may cancel, and each has its own rounding.
-            terms = replace(op, problem=replace(op.problem, function=_SUMS[op.problem.function]))
-            sizes = reference_vector.vector(terms, [np.abs(x) for x in numbers], shape)
+    reals = _vector_reals(op, inputs, shape)
     found = reference_vector.steps(op.epilogue, reals)
     if not out.is_float:
         return Expected(to_integers(found, out), None)
-    # Double precision with at most 2**8 roundings, before the one that counts.
-    error = 2.0**-44 * np.nan_to_num(sizes)
-    return _rounded(found, reference_vector.spread(op.epilogue, reals, error), out)
+    sizes = np.abs(reals)
+    if isinstance(op.problem, Pool):
+        scale = inputs[0].encoding.scale
+        sizes = reference_vector.vector(op, [np.abs(_units(inputs[0]))], shape) * scale
+    elif isinstance(op.problem, WinogradTransform):
+        sizes = sizes + reference_winograd.sizes(op.problem, _reals(inputs[0]))
+    elif isinstance(op.problem, Elementwise) and op.problem.function in _SUMS:
+        # Terms may cancel, and each has its own rounding.
+        terms = replace(op, problem=replace(op.problem, function=_SUMS[op.problem.function]))
+        sizes = reference_vector.vector(terms, [np.abs(_reals(x)) for x in inputs], shape)
+    error = _SLACK * np.nan_to_num(sizes)
+    return rounded(found, reference_vector.spread(op.epilogue, reals, error), out)
+
+
+def vector_result(
+    op: Operator, inputs: Sequence[Stored], out: Encoding, shape: tuple[int, ...]
+) -> Float64Array:
+    """What the reference makes of any other operator: stored integers, or reals before their one rounding to
+    a float format."""
+    found = reference_vector.steps(op.epilogue, _vector_reals(op, inputs, shape))
+    return found if out.is_float else to_integers(found, out)
+
+
+def _vector_reals(op: Operator, inputs: Sequence[Stored], shape: tuple[int, ...]) -> Float64Array:
+    """Before the fused functions. Pools and Winograd transforms count in whole units, so that their sums are
+    exact."""
+    if isinstance(op.problem, Pool):
+        pooled = reference_vector.vector(op, [_units(inputs[0])], shape)
+        return pooled * inputs[0].encoding.scale
+    if isinstance(op.problem, WinogradTransform):
+        transformed = reference_winograd.transform(op.problem, _units(inputs[0])) * inputs[0].encoding.scale
+        return transformed if len(inputs) == 1 else transformed + _reals(inputs[1]).reshape(1, -1, 1, 1)
+    return reference_vector.vector(op, [_reals(x) for x in inputs], shape)
 
 
 def expect_flow(
@@ -100,9 +161,12 @@ def expect_flow(
         linear = reference.product(problem, op.attributes, inputs[0], inputs[1]) * factor
         if bias is not None:
             added = constants[bias.tensor].astype(np.float64).reshape(-1) * bias_factor(bias)
-            linear = linear + _along(added, linear.ndim, 1 if isinstance(problem, Conv2d) else -1)
+            linear = linear + _along(op, added, linear)
         linear = linear.reshape(shape)
         return linear, reference_vector.steps(functions, linear)
+    if isinstance(problem, Recurrent):
+        states = reference_recurrent.flow(problem, inputs).states
+        return states, states
     linear = reference_vector.vector(op, inputs, shape).reshape(shape)
     return linear, reference_vector.steps(op.epilogue, linear)
 
@@ -126,11 +190,17 @@ def compare(got: Array, written: NDArray[np.uint8] | None, expected: Expected, o
     worst = int(np.argmax(error)) if error.size else 0
     bound = float(allowed.reshape(-1)[worst]) if expected.bound is not None and error.size else 0.0
     exact = wrong is None and not error.any()
-    return Agreement(wrong, bool(exact), float(error.max(initial=0.0)) * out.scale, bound, used)
+    most = float(error.max(initial=0.0))
+    return Agreement(wrong, bool(exact), most * out.scale, bound * out.scale, used)
 
 
 def to_integers(reals: Float64Array, out: Encoding) -> Float64Array:
-    """Whole units of `out`, rounded by comparing what lies between two of them with a half, and saturated."""
+    """Stored integers of `out`, rounded by comparing what lies between two of them with a half, moved by the
+    zero point and saturated. Ternary and binary compare with their thresholds instead."""
+    if out.format.name == "binary":
+        return np.array(1.0 - 2.0 * ~(reals >= 0), dtype=np.float64)
+    if out.threshold is not None:
+        return 1.0 * (reals > out.threshold) - 1.0 * (reals < -out.threshold)
     units = np.nan_to_num(reals / out.scale, nan=0.0, posinf=2.0**60, neginf=-(2.0**60))
     below = np.floor(units)
     rest = units - below
@@ -142,23 +212,43 @@ def to_integers(reals: Float64Array, out: Encoding) -> Float64Array:
         case _:
             found = below + ((rest > 0.5) | ((rest == 0.5) & (np.mod(below, 2) == 1)))
     low, high = out.limits
-    return np.minimum(np.maximum(found, low), high)
+    kept: Float64Array = np.minimum(np.maximum(found + out.zero_point, low), high)
+    return kept
 
 
-def _rounded(reals: Float64Array, error: Float64Array, out: Encoding) -> Expected:
-    """Floats: what is stored may be off by the error so far, and by one rounding of what is there then."""
+def rounded(reals: Float64Array, error: Float64Array, out: Encoding) -> Expected:
+    """Floats: what is stored may be off by the error so far, and by one rounding of what is there then. Their
+    error moves an integer only where it reaches across the middle between two."""
+    if not out.is_float:
+        found = to_integers(reals, out)
+        with np.errstate(invalid="ignore"):
+            ends = [to_integers(reals + side, out) for side in (-error, error)]
+        return Expected(found, np.maximum(np.abs(ends[0] - found), np.abs(ends[1] - found)))
     with np.errstate(invalid="ignore"):
         kept = np.minimum(np.maximum(reals, -out.largest), out.largest)
         bound = error + out.unit_roundoff * (np.abs(kept) + error) + out.smallest_step / 2
     return Expected(kept, bound)
 
 
+def _depth(problem: Conv2d | Matmul) -> int:
+    """Terms of one sum."""
+    if isinstance(problem, Matmul):
+        return problem.K
+    return problem.C // problem.groups * problem.R * problem.S
+
+
+def _units(x: Stored) -> Float64Array:
+    """Whole numbers of what stored integers stand for; floats themselves."""
+    return reference.whole_units(x.values, x.encoding.zero_points).astype(np.float64)
+
+
 def _reals(x: Stored) -> Float64Array:
-    return x.values.astype(np.float64) * x.encoding.scale
+    reals: Float64Array = _units(x) * x.encoding.scale
+    return reals
 
 
-def _along(constants: Array, rank: int, axis: int) -> Array:
-    """One number a channel, shaped to be added along `axis`."""
-    shape = [1] * rank
-    shape[axis] = -1
-    return constants.reshape(shape)
+def _along(op: Operator, numbers: Array, sums: Array) -> Array:
+    """One number a channel of a product, or one for all, shaped to meet its sums."""
+    shape = [1] * sums.ndim
+    shape[1 if isinstance(op.problem, Conv2d) else -1] = -1
+    return numbers.reshape(shape)

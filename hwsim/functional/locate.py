@@ -24,7 +24,7 @@ class Place:
 
 def locate(run: ProductRun, walk: TileWalk, index: Shape, shape: Shape) -> Place:
     """Follow the element at `index` of a product's output, of that shape, from first tile to drain."""
-    batch, row, column = _in_product(run, index, shape)
+    batch, row, column = in_product(run, index, shape)
     tiles = covering(walk, batch, row, column)
     if not tiles:
         return Place(None, "compute", "no tile computes it")
@@ -49,7 +49,7 @@ def locate(run: ProductRun, walk: TileWalk, index: Shape, shape: Shape) -> Place
     return _values(run, walk, tiles, (batch, row, column), index)
 
 
-def _in_product(run: ProductRun, index: Shape, shape: Shape) -> tuple[int, int, int]:
+def in_product(run: ProductRun, index: Shape, shape: Shape) -> tuple[int, int, int]:
     """(batch, row, column) of the matrix products of an element of the output tensor."""
     problem = run.op.problem
     if isinstance(problem, Conv2d):
@@ -122,11 +122,9 @@ def _values(
             read, there = rows[k - k0], terms[k - offset]
             return Place(tile, "load", f"term {k} of its sum reads {read:g} where {there:g} belongs")
         total += float(rows.astype(np.float64) @ run.block(batch, k0, k1, column, column + 1)[:, 0])
-        if not run.out.is_float and abs(total) >= 2.0 ** (run.accumulator_bits - 1):
+        if run.drain is not None and abs(total) >= 2.0 ** (run.accumulator_bits - 1):
             bits = run.accumulator_bits
             return Place(tile, "compute", f"its sum of {total:.0f} overflows an accumulator of {bits} bits")
-    if run.out.is_float and run.accumulator_bits < 32:
-        return Place(tiles[-1], "compute", f"accumulators of {run.accumulator_bits} bits round its sum")
     return Place(tiles[-1], "drain", "its sum is right, but not its bias, function or rounding")
 
 
@@ -139,7 +137,7 @@ def _terms(run: ProductRun, index: Shape) -> tuple[Array, int]:
         return np.zeros(0), 0
     image, channel, p, q = index
     group, depth = channel // (c.K // c.groups), c.C // c.groups
-    found = np.zeros((depth, c.R, c.S))
+    found = np.full((depth, c.R, c.S), float(run.a.encoding.zero_point))
     for r in range(c.R):
         for s in range(c.S):
             y = p * c.stride[0] + r * c.dilation[0] - c.pad[0]

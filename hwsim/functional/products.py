@@ -1,9 +1,17 @@
-"""Products as the array computes them: tile by tile along a TileWalk, in the machine's own numbers."""
+"""Products as the array computes them: tile by tile along a TileWalk, in the machine's own numbers.
+
+The array multiplies stored numbers, zero points and all. With a zero point z of the activations and y of a
+column's weights, what the sum of K products should be is
+
+    sum (a - z)(b - y) = sum a b - y sum a - z sum b + K z y,
+
+so three terms are added to it on its way out: the column sums of weights are known beforehand, and the row
+sums of activations are formed beside the array.
+"""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,10 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwsim.functional.functions import apply_steps
-from hwsim.functional.numbers import Drain, Stored, bias_factor, split_steps
+from hwsim.functional.numbers import Drain, Stored, split_steps
 from hwsim.functional.walk import NOTHING, TileWalk
 from hwsim.plan.mapping import GemmMapping
-from hwsim.tensor.encoding import ROUNDINGS, Encoding
+from hwsim.tensor.encoding import ROUNDINGS, Encoding, Float64Array
 from hwsim.tensor.tensor import Array, Shape
 from hwsim.workload.operators import Conv2d, Matmul, Operator
 
@@ -36,7 +44,8 @@ class Executed:
 @dataclass(eq=False)
 class ProductRun:
     """One conv2d or matmul on the array. `bias` is one number a column ([1] or [columns of all batches]):
-    whole units of the sums for integers, reals for floats. `accumulator_bits` is the width of a sum."""
+    whole units of the sums for integers, reals for floats. `accumulator_bits` is the width of a sum of
+    integers."""
 
     op: Operator
     mapping: GemmMapping
@@ -61,16 +70,20 @@ class ProductRun:
         else:
             assert isinstance(problem, Matmul)
             self._left, self._right = matrices(self.op, problem, self.a.values, self.b.values)
+        self._corrected = self.drain is not None and (
+            self.a.encoding.zero_point != 0 or bool(self.b.encoding.zero_points.any())
+        )
 
     def _compute_type(self) -> type[Any]:
         """fp32 multiplies and adds whole numbers exactly up to 2**24, and is twice as fast as fp64."""
-        if self.out.is_float:
+        if self.drain is None:
             return np.float32
         most = max(map(abs, self.a.encoding.limits)) * max(map(abs, self.b.encoding.limits))
         return np.float32 if most * self.mapping.tile_k <= 2 ** EXACT_BITS[np.float32] else np.float64
 
     def _padded(self, height: tuple[int, int], width: tuple[int, int]) -> Array:
-        """The feature map with zeros around it; what a last window that hangs over reads is zero too."""
+        """The feature map with 0 around it, as it is stored; what a last window that hangs over reads is 0
+        too."""
         x, c = self.a.values, self._conv
         assert c is not None
         reach = [
@@ -81,11 +94,15 @@ class ProductRun:
             )
         ]
         shape = (*x.shape[:2], c.H + sum(height) + reach[0], c.W + sum(width) + reach[1])
-        padded = np.full(shape, padding_value(), dtype=self.compute)
+        padded = np.full(shape, padding_value(self.a.encoding), dtype=self.compute)
         padded[:, :, height[0] : height[0] + c.H, width[0] : width[0] + c.W] = x
         return padded
 
     # -- operands --------------------------------------------------------------------------------------
+
+    def feed(self, first: Array) -> None:
+        """Take other numbers for the first operand of a matmul, as wide and high and stored alike."""
+        self._left = first.reshape(self._left.shape)
 
     def rows(self, batch: int, m0: int, m1: int, k0: int, k1: int) -> Array:
         """Rows m0..m1 and columns k0..k1 of the first operand; convolution windows are gathered."""
@@ -148,14 +165,14 @@ class ProductRun:
                 block = self._held_block(boxes, *held)
             rows = self._held_rows(walk, boxes, rows_from[i], m1 - m0, (k0, k1))
             if sums is None or walk.opens[i] or sums.shape != (m1 - m0, n1 - n0):
-                sums = self._new_sums((m1 - m0, n1 - n0), cleared=bool(walk.opens[i]))
-            self._add(sums, rows @ block)
+                sums = self.new_sums((m1 - m0, n1 - n0), cleared=bool(walk.opens[i]))
+            self.add(sums, rows @ block)
             if walk.drains[i] and walk.stores[i]:
-                results[b, m0:m1, n0:n1] = self._finish(sums, b, n0, n1)
+                results[b, m0:m1, n0:n1] = self.finish(sums, b, (m0, m1), (n0, n1))
                 written[b, m0:m1, n0:n1] += 1
             if walk.loses[i]:
                 sums = None
-        return Executed(self._shaped(results, shape), self._shaped(written, shape))
+        return Executed(self.shaped(results, shape), self.shaped(written, shape))
 
     @property
     def _stored_type(self) -> type[Any]:
@@ -182,54 +199,114 @@ class ProductRun:
         b, m0, m1 = boxes[loaded][:3]
         return _cut(self.rows(b, m0, m1, k0, k1), count, depth)
 
-    def _new_sums(self, shape: Shape, *, cleared: bool) -> Array:
+    def new_sums(self, shape: Shape, *, cleared: bool) -> Array:
         """Accumulators as a tile finds them: zero where it takes them, anything where it does not."""
-        if self.out.is_float:
+        if self.drain is None:
             return np.full(shape, 0.0 if cleared else np.nan, dtype=np.float32)
         return np.full(shape, 0 if cleared else ARBITRARY, dtype=np.int64)
 
-    def _add(self, sums: Array, partial: Array) -> None:
-        """Add a tile's partial sums in the accumulators' own width."""
-        if not self.out.is_float:
-            from hwsim.kernels.matrix_tiles import add_to_sums
-
-            add_to_sums(sums, partial, min(self.accumulator_bits, 62))
-            return
-        sums += partial
-        if self.accumulator_bits < 32:
-            np.clip(sums, -65504, 65504, out=sums)
-            sums[...] = sums.astype(np.float16)
-
-    def _finish(self, sums: Array, batch: int, n0: int, n1: int) -> Array:
-        """Sums on their way out: bias, functions, and the output's format."""
-        bias = self._bias_of(batch, n0, n1)
+    def add(self, sums: Array, partial: Array) -> None:
+        """Add a tile's partial sums in the accumulators' own width; those of floats are fp32."""
         if self.drain is None:
-            factor, _, functions = split_steps(self.op.epilogue)
-            reals = sums.astype(np.float64) * factor + bias
-            return self.out.store(apply_steps(functions, reals))
-        from hwsim.kernels.matrix_tiles import requantise
+            sums += partial
+            return
+        from hwsim.kernels.matrix_tiles import add_to_sums
 
+        add_to_sums(sums, partial, self._sum_bits)
+
+    @property
+    def _sum_bits(self) -> int:
+        return min(self.accumulator_bits, 62)
+
+    def wrap(self, sums: Array) -> Array:
+        """Whole sums as the accumulators hold them, wrapped around at their width."""
+        half = 1 << (self._sum_bits - 1)
+        found: Array = ((sums + half) & (2 * half - 1)) - half
+        return found
+
+    def finish(self, sums: Array, batch: int, rows: tuple[int, int], columns: tuple[int, int]) -> Array:
+        """Sums on their way out: bias, functions, and the output's format."""
         drain = self.drain
+        if drain is None:
+            functions = split_steps(self.op.epilogue)[2]
+            return self.out.store(apply_steps(functions, self.linear(sums, batch, rows, columns)))
+        if drain.before is None:
+            return self.out.store(apply_steps(drain.steps, self.linear(sums, batch, rows, columns)))
+        from hwsim.kernels.matrix_tiles import LARGEST_PRODUCT, requantise
+
+        bias = self._by_column(self.bias, batch, columns, np.int64)
+        sums = self._whole(sums, batch, rows, columns)
         out = np.empty(sums.shape, dtype=np.int32)
+        multipliers, shifts = (
+            self._by_column(numbers, batch, columns, np.int64, outside=1)
+            for numbers in (drain.multipliers, drain.shifts)
+        )
+        most = LARGEST_PRODUCT // np.abs(multipliers)
+        rounding = ROUNDINGS.index(drain.before.rounding)
         requantise(
-            sums, bias, drain.multiplier.multiplier, drain.multiplier.shift,
-            ROUNDINGS.index(drain.before.rounding), drain.low, drain.high, out,
-        )  # fmt: skip
-        if not drain.steps:
+            sums,
+            bias,
+            multipliers,
+            shifts,
+            most,
+            rounding,
+            drain.before.zero_point,
+            drain.low,
+            drain.high,
+            out,
+        )
+        if drain.before == self.out and not drain.steps:
             return out
         return self.out.store(apply_steps(drain.steps, drain.before.reals(out)))
 
-    def _bias_of(self, batch: int, n0: int, n1: int) -> Array:
-        wanted = np.int64 if self.drain is not None else np.float64
-        if self.bias.size == 1:
-            return np.full(n1 - n0, self.bias.reshape(-1)[0], dtype=wanted)
+    def linear(
+        self, sums: Array, batch: int, rows: tuple[int, int], columns: tuple[int, int]
+    ) -> Float64Array:
+        """What sums stand for, bias added, before any function and rounding."""
+        if self.drain is None:
+            factor = split_steps(self.op.epilogue)[0]
+            bias = self._by_column(self.bias, batch, columns, np.float64)
+            reals: Float64Array = sums.astype(np.float64) * factor + bias
+            return reals
+        bias = self._by_column(self.bias, batch, columns, np.int64)
+        scales = self._by_column(self.drain.sum_scales, batch, columns, np.float64)
+        whole = self._whole(sums, batch, rows, columns) + bias
+        return whole.astype(np.float64) * scales
+
+    def _whole(self, sums: Array, batch: int, rows: tuple[int, int], columns: tuple[int, int]) -> Array:
+        """Whole sums with what zero points ask to be added."""
+        return self.wrap(sums + self.correction(batch, rows, columns)) if self._corrected else sums
+
+    def correction(self, batch: int, rows: tuple[int, int], columns: tuple[int, int]) -> Array:
+        """What the zero points ask to be added to the sums of rows x columns: -y sum a - z sum b + K z y."""
+        z = self.a.encoding.zero_point
+        y = self._by_column(self.b.encoding.zero_points, batch, columns, np.int64)
+        block = self.block(batch, 0, self.mapping.k, *columns)
+        found = np.zeros((rows[1] - rows[0], columns[1] - columns[0]), dtype=np.int64)
+        depth = self.mapping.k // self.mapping.packed  # each packed group sums over its own rows alone
+        found += depth * z * y - z * block.sum(axis=0, dtype=np.float64).astype(np.int64)
+        if y.any():
+            there = self.rows(batch, *rows, 0, self.mapping.k).astype(np.int64)
+            by_group = there.reshape(len(there), self.mapping.packed, depth).sum(axis=2)
+            group = np.arange(*columns) // (self.mapping.n // self.mapping.packed)
+            found -= y * by_group[:, group]
+        return found
+
+    def _by_column(
+        self, numbers: Array, batch: int, columns: tuple[int, int], wanted: type[Any], outside: int = 0
+    ) -> Array:
+        """Of `numbers`, one for the product or one a column of all batches, those of some columns; `outside`
+        where the last pack holds fewer groups."""
+        n0, n1 = columns
+        if numbers.size == 1:
+            return np.full(n1 - n0, numbers.reshape(-1)[0], dtype=wanted)
         first = batch * self.mapping.n if self._conv is not None else 0
-        found = np.zeros(n1 - n0, dtype=wanted)
-        part = self.bias[first + n0 : first + n1]
+        found = np.full(n1 - n0, outside, dtype=wanted)
+        part = numbers[first + n0 : first + n1]
         found[: len(part)] = part
         return found
 
-    def _shaped(self, results: Array, shape: Shape) -> Array:
+    def shaped(self, results: Array, shape: Shape) -> Array:
         """(batch, m, n) as the output tensor."""
         c = self._conv
         if c is None:
@@ -240,17 +317,10 @@ class ProductRun:
         return np.ascontiguousarray(channels[:, : c.K]).reshape(shape)
 
 
-def padding_value() -> float:
-    """What surrounds a feature map: zero, which every encoding holds exactly as 0."""
-    return 0.0
-
-
-def float_bias(op: Operator, biases: Mapping[str, Array]) -> Array:
-    """The bias of floating sums, in fp32 as it is kept."""
-    _, step, _ = split_steps(op.epilogue)
-    if step is None:
-        return np.zeros(1)
-    return biases[step.tensor].astype(np.float32).astype(np.float64).reshape(-1) * bias_factor(step)
+def padding_value(encoding: Encoding) -> float:
+    """What surrounds a feature map: the number that is stored for 0. Binary stores none; there the array
+    leaves out what lies around, as if it held 0."""
+    return float(encoding.zero_point)
 
 
 def matrices(op: Operator, problem: Matmul, a: Array, b: Array) -> tuple[Array, Array]:

@@ -86,18 +86,31 @@ def gamma(roundings: int, unit_roundoff: float) -> float:
     return nu / (1 - nu) if nu < 1 else float("inf")
 
 
-def requantised(sums: Float64Array, multiplier: int, shift: int, rounding: str) -> Float64Array:
-    """sums * multiplier / 2**shift rounded, in whole numbers: quotient and remainder decide."""
-    limit = 2**62 // abs(multiplier)
+def requantised(sums: Float64Array, multipliers: Array, shifts: Array, rounding: str) -> Float64Array:
+    """sums * multipliers / 2**shifts rounded, in whole numbers: quotient and remainder decide. Multipliers
+    and shifts broadcast along the sums."""
+    multiplier, shift = np.asarray(multipliers, dtype=np.int64), np.asarray(shifts, dtype=np.int64)
+    limit = 2**62 // np.abs(multiplier)
     scaled = np.clip(sums, -limit, limit).astype(np.int64) * multiplier
-    quotient, remainder = np.divmod(scaled, 1 << shift)
+    quotient, remainder = np.divmod(scaled, np.left_shift(1, shift))
     if rounding == "truncate":
         return quotient.astype(np.float64)
-    twice = 2 * remainder.astype(np.float64)
-    up = twice > 2.0**shift
-    tie = (remainder << 1) == (1 << shift) if shift < 62 else remainder == (1 << (shift - 1))
+    middle = np.where(shift > 0, np.left_shift(1, np.maximum(shift - 1, 0)), 1)  # no remainder reaches 1 of 1
+    up, tie = remainder > middle, remainder == middle
     if rounding == "half_up":
         up |= tie
     else:
         up = np.where(tie, quotient % 2 == 1, up)
     return (quotient + up).astype(np.float64)
+
+
+def whole_units(values: Array, zero_points: Array) -> Array:
+    """Exact whole numbers of what stored integers stand for: their distance from the zero point, which is
+    shaped to meet them. Copies only where there is one."""
+    return values.astype(np.int64) - zero_points if zero_points.any() else values
+
+
+def wrapped(sums: Float64Array, bits: int) -> Float64Array:
+    """What an accumulator of `bits` holds of exact sums: two's complement, which drops what lies above."""
+    span = 2.0**bits
+    return sums - span * np.floor(sums / span + 0.5)

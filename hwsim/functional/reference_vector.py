@@ -10,7 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwsim.errors import UnsupportedError
-from hwsim.workload.operators import Attributes, Elementwise, Lrn, Move, Operator, Pool, Softmax, Step
+from hwsim.functional.reference_winograd import with_bias
+from hwsim.workload.operators import (
+    Attributes,
+    Elementwise,
+    Lrn,
+    Move,
+    Operator,
+    Pool,
+    Softmax,
+    Step,
+    WinogradTransform,
+)
 
 Float64Array = NDArray[np.float64]
 Given = Mapping[str, float]
@@ -108,6 +119,8 @@ def vector(op: Operator, inputs: Sequence[Float64Array], shape: tuple[int, ...])
             return _lrn(op, problem, inputs[0])
         if isinstance(problem, Move):
             return move(op, problem, inputs)
+        if isinstance(problem, WinogradTransform):
+            return with_bias(problem, inputs)
     raise UnsupportedError(f"operator {op.name}: there is no reference for a {op.kind}")
 
 

@@ -13,10 +13,11 @@ import numpy as np
 from hwsim.errors import UnsupportedError
 from hwsim.functional.functions import apply_binary, apply_steps, apply_unary
 from hwsim.functional.numbers import Stored, attribute
+from hwsim.functional.winograd import execute_transform
 from hwsim.tensor.encoding import Encoding, Float64Array
 from hwsim.tensor.tensor import Array, Shape
 from hwsim.workload.functions import UNARY
-from hwsim.workload.operators import Elementwise, Lrn, Move, Operator, Pool, Softmax
+from hwsim.workload.operators import Elementwise, Lrn, Move, Operator, Pool, Softmax, WinogradTransform
 
 
 def execute_vector(op: Operator, inputs: Sequence[Stored], out: Encoding, shape: Shape) -> Array:
@@ -24,8 +25,12 @@ def execute_vector(op: Operator, inputs: Sequence[Stored], out: Encoding, shape:
     that has no definition here."""
     if isinstance(op.problem, Move):
         return _moved(op, inputs, out, shape)
+    if isinstance(op.problem, WinogradTransform):
+        return execute_transform(op, op.problem, inputs, out, shape)
     if isinstance(op.problem, Pool):
-        reals = _pooled(op.problem, inputs[0].values) * inputs[0].encoding.scale
+        # Counted from the zero point: what lies around a map is 0.
+        units = inputs[0].values.astype(np.float64) - inputs[0].encoding.zero_point
+        reals = _pooled(op.problem, units) * inputs[0].encoding.scale
     elif isinstance(op.problem, Elementwise):
         reals = _elementwise(op, op.problem, [x.reals for x in inputs])
     elif isinstance(op.problem, Softmax):
@@ -37,12 +42,12 @@ def execute_vector(op: Operator, inputs: Sequence[Stored], out: Encoding, shape:
     return out.store(apply_steps(op.epilogue, reals).reshape(shape))
 
 
-def _pooled(problem: Pool, x: Array) -> Float64Array:
+def _pooled(problem: Pool, x: Float64Array) -> Float64Array:
     from hwsim.kernels.activation_unit import pool_windows
 
     out = np.empty((problem.N, problem.C, problem.P, problem.Q))
     pool_windows(
-        np.ascontiguousarray(x, dtype=np.float64), out, (problem.R, problem.S), problem.stride, problem.pad,
+        np.ascontiguousarray(x), out, (problem.R, problem.S), problem.stride, problem.pad,
         problem.dilation, problem.function == "average", problem.count_include_pad,
     )  # fmt: skip
     return out
@@ -91,13 +96,14 @@ def _lrn(op: Operator, problem: Lrn, x: Float64Array) -> Float64Array:
 def _moved(op: Operator, inputs: Sequence[Stored], out: Encoding, shape: Shape) -> Array:
     """Elements in other places, written one slice of the result at a time."""
     given = dict(op.attributes)
+    inputs = [x if x.encoding == out else Stored(out.store(x.reals), out) for x in inputs]
     if op.problem.function == "concat":  # type: ignore[union-attr]
         found = np.empty(shape, dtype=np.float32 if out.is_float else out.integer_type)
         axis, at = int(attribute(op.attributes, "axis", 0)), 0
         for x in inputs:
             place = [slice(None)] * len(shape)
             place[axis] = slice(at, at + x.values.shape[axis])
-            found[tuple(place)] = x.values if x.encoding == out else out.store(x.reals)
+            found[tuple(place)] = x.values
             at += x.values.shape[axis]
         return found
     return _moved_alone(op, inputs[0].values, given, out)

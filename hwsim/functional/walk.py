@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwsim.plan import Pipeline, Program
+from hwsim.plan.mapping import GemmMapping
 from hwsim.plan.residency import Residency
 from hwsim.tensor.formats import format_bits
 
@@ -47,6 +48,14 @@ class TileWalk:
         return len(self.boxes)
 
 
+STAGES = ("weights", "load", "shift", "drain", "store")  # what the walk reads
+
+
+def walkable(pipeline: Pipeline) -> bool:
+    """Whether a machine's tiles pass the stages that say which blocks they work on."""
+    return set(STAGES) <= {stage.name for stage in pipeline.stages}
+
+
 class ProgramColumns:
     """The flags and demands of each operator's tiles as the joined Program states them."""
 
@@ -65,30 +74,41 @@ class ProgramColumns:
         kinds: NDArray[np.int32] = self.program.kind_of_tile[first:end]
         return kinds
 
-    def walk(self, index: int, residency: Residency) -> TileWalk:
-        """The walk of product `index` of the Program."""
+    def columns(self, index: int) -> Columns:
+        """What the Program states of the tiles of operator `index`."""
         plan, kinds = self.program.plans[index], self.kinds(index)
-        assert plan.mapping is not None
-        columns = _Columns(
+        return Columns(
             plan.pipeline,
             plan.demands[:, kinds - self._offsets[id(plan)]],
             self.program.takes[:, kinds],
             self.program.frees[:, kinds],
         )
-        boxes = plan.mapping.boxes()
+
+    def walk(self, index: int, residency: Residency) -> TileWalk:
+        """The walk of product `index` of the Program, which was cut into boxes."""
+        mapping, kinds = self.program.plans[index].mapping, self.kinds(index)
+        assert isinstance(mapping, GemmMapping)
+        columns = self.columns(index)
+        boxes = mapping.boxes()
         count = min(len(boxes), len(kinds))  # a tile that is not issued does nothing
         return _walk(boxes[:count], columns.first(count), residency)
 
 
 @dataclass(frozen=True, eq=False)
-class _Columns:
+class Columns:
+    """Demands and flags of some tiles, as the Program states them."""
+
     pipeline: Pipeline
     demands: Int64Array  # (stages, tiles)
     takes: BoolArray  # (pools, tiles)
     frees: BoolArray
 
-    def first(self, count: int) -> _Columns:
-        return _Columns(self.pipeline, self.demands[:, :count], self.takes[:, :count], self.frees[:, :count])
+    @property
+    def tiles(self) -> int:
+        return int(self.demands.shape[1])
+
+    def first(self, count: int) -> Columns:
+        return Columns(self.pipeline, self.demands[:, :count], self.takes[:, :count], self.frees[:, :count])
 
     def demand(self, stage: str) -> Int64Array:
         amounts: Int64Array = self.demands[self.pipeline.stage_index(stage)]
@@ -102,7 +122,7 @@ class _Columns:
         return self.takes[names.index(name)], self.frees[names.index(name)]
 
 
-def _walk(boxes: Int64Array, columns: _Columns, residency: Residency) -> TileWalk:
+def _walk(boxes: Int64Array, columns: Columns, residency: Residency) -> TileWalk:
     a, b = residency.operands[:2]
     count = len(boxes)
     every = np.ones(count, dtype=np.bool_)
@@ -110,13 +130,13 @@ def _walk(boxes: Int64Array, columns: _Columns, residency: Residency) -> TileWal
     block_bytes = -(-(n1 - n0) * (k1 - k0) * format_bits(b.dtype) // 8)
     fetched_bytes = columns.demand("weights")
     # A block has come when all its bytes have; what is on chip already is read where it lies.
-    block_fetched = _last(every if b.place == "chip" else fetched_bytes >= block_bytes)
-    rows_loaded = _last(every if a.place == "chip" else columns.demand("load") > 0)
+    block_fetched = latest(every if b.place == "chip" else fetched_bytes >= block_bytes)
+    rows_loaded = latest(every if a.place == "chip" else columns.demand("load") > 0)
     planes = columns.pool("planes")
-    shifted = _last(every if planes is None else planes[0])
+    shifted = latest(every if planes is None else planes[0])
     shift = columns.pipeline.stages[columns.pipeline.stage_index("shift")]
     holds_rows = "load" in shift.after
-    opens, drains, loses = _sums(boxes, columns)
+    opens, drains, loses = where_sums_go(boxes, columns)
     constants = [o.size_bytes for o in residency.operands[2:] if o.place != "chip"]
     blocks = 0 if b.place == "chip" else int(block_bytes[fetched_bytes >= block_bytes].sum())
     return TileWalk(
@@ -125,7 +145,7 @@ def _walk(boxes: Int64Array, columns: _Columns, residency: Residency) -> TileWal
         rows_loaded=rows_loaded,
         block_fetched=block_fetched,
         rows_from=shifted if holds_rows else rows_loaded,
-        block_from=block_fetched if holds_rows else _through(block_fetched, shifted),
+        block_from=block_fetched if holds_rows else through(block_fetched, shifted),
         opens=opens,
         drains=drains,
         stores=columns.demand("store") > 0 if residency.output.place == "memory" else every,
@@ -134,7 +154,7 @@ def _walk(boxes: Int64Array, columns: _Columns, residency: Residency) -> TileWal
     )
 
 
-def _sums(boxes: Int64Array, columns: _Columns) -> tuple[BoolArray, BoolArray, BoolArray]:
+def where_sums_go(boxes: Int64Array, columns: Columns) -> tuple[BoolArray, BoolArray, BoolArray]:
     """Where sums begin, leave, and lose their place. Without a limit on accumulators each block of results
     has its own; where the activation unit is ideal as well, nothing of the plan tells when sums leave, and
     they do so with the last tile that adds to them."""
@@ -148,7 +168,7 @@ def _sums(boxes: Int64Array, columns: _Columns) -> tuple[BoolArray, BoolArray, B
     return opens, drain, frees
 
 
-def _last(happens: BoolArray) -> Int64Array:
+def latest(happens: BoolArray) -> Int64Array:
     """(n,) the latest tile, up to this one, at which something happened; NOTHING before the first."""
     if not len(happens):
         return np.zeros(0, dtype=np.int64)
@@ -156,7 +176,7 @@ def _last(happens: BoolArray) -> Int64Array:
     return np.maximum.accumulate(marked)
 
 
-def _through(source: Int64Array, moment: Int64Array) -> Int64Array:
+def through(source: Int64Array, moment: Int64Array) -> Int64Array:
     """What `source` was at an earlier tile `moment`."""
     return np.where(moment == NOTHING, NOTHING, source[np.maximum(moment, 0)])
 

@@ -11,6 +11,7 @@ Reals = NDArray[np.float32] | NDArray[np.float64]
 Int64Array = NDArray[np.int64]
 
 NEAREST_EVEN, HALF_UP, TRUNCATE = 0, 1, 2
+LARGEST_PRODUCT = 2**62
 
 
 @compiled_in_place
@@ -64,22 +65,24 @@ def add_to_sums(sums: Int64Array, partial: Reals, bits: int) -> None:
 def requantise(
     sums: Int64Array,
     bias: Int64Array,
-    multiplier: int,
-    shift: int,
+    multipliers: Int64Array,
+    shifts: Int64Array,
+    most: Int64Array,
     rounding: int,
+    zero_point: int,
     low: int,
     high: int,
     out: NDArray[np.int32],
 ) -> None:
-    """out = (sums + bias) * multiplier / 2**shift, rounded, then saturated to low..high. `bias` has one
-    number a column. Sums that would overflow the product are saturated first: their results lie outside."""
-    most = (np.int64(1) << np.int64(62)) // abs(np.int64(multiplier))
-    half = (np.int64(1) << np.int64(shift)) >> np.int64(1)
+    """out = (sums + bias) * multipliers / 2**shifts, rounded, moved by `zero_point`, then saturated to
+    low..high. All but the sums have one number a column. Sums beyond `most`, 2**62 / |multiplier|, would
+    overflow the product and are saturated first: their results lie outside."""
     for i in range(sums.shape[0]):
         for j in range(sums.shape[1]):
-            value = min(max(sums[i, j] + bias[j], -most), most) * multiplier
+            multiplier, shift = multipliers[j], shifts[j]
+            value = min(max(sums[i, j] + bias[j], -most[j]), most[j]) * multiplier
             if rounding == NEAREST_EVEN and shift > 0:
-                value += half - 1 + ((value >> shift) & 1)
-            elif rounding == HALF_UP:
-                value += half
-            out[i, j] = min(max(value >> shift, low), high)
+                value += (np.int64(1) << (shift - 1)) - 1 + ((value >> shift) & 1)
+            elif rounding == HALF_UP and shift > 0:
+                value += np.int64(1) << (shift - 1)
+            out[i, j] = min(max((value >> shift) + zero_point, low), high)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from hwsim.errors import CapacityError, SpecError
 from hwsim.tensor.formats import format_bits
-from hwsim.tensor.storage import Quantisation, Storage
+from hwsim.tensor.storage import SCALE_BITS, Quantisation, Storage
 
 Array = NDArray[Any]
 Shape = tuple[int, ...]
@@ -77,6 +77,17 @@ class Tensor:
         format_bits(self.dtype)
         if not 0.0 <= self.density <= 1.0:
             raise SpecError(f"tensor {self.name!r} has density {self.density}: it must lie between 0 and 1")
+        self._check_grid()
+
+    def _check_grid(self) -> None:
+        grid = self.quantisation
+        if grid is None or grid.axis is None:
+            return
+        if not 0 <= grid.axis < len(self.shape) or len(grid.scales) != self.shape[grid.axis]:
+            raise SpecError(
+                f"tensor {self.name!r} of shape {format_shape(self.shape)} has {len(grid.scales)} scales "
+                f"along axis {grid.axis}: a grid needs one for every index of an axis that is there"
+            )
 
     @property
     def codec(self) -> str:
@@ -84,9 +95,19 @@ class Tensor:
         return "dense" if self.storage is None else self.storage.codec
 
     @property
+    def stored_parts(self) -> dict[str, int]:
+        """Bits of the tensor as it is stored, by part; "scales" are those of the chosen grid, with its zero
+        points."""
+        parts = {"values": self.size_bits} if self.storage is None else dict(self.storage.parts)
+        if (grid := self.quantisation) is not None:
+            zeros = len(grid.zero_points) * format_bits(self.dtype) if any(grid.zero_points) else 0
+            parts["scales"] = len(grid.scales) * SCALE_BITS + zeros
+        return parts
+
+    @property
     def stored_bits(self) -> int:
-        """Bits of the tensor as it is stored."""
-        return self.size_bits if self.storage is None else self.storage.bits
+        """Bits of the tensor as it is stored, each counted once."""
+        return sum(self.stored_parts.values())
 
     @cached_property
     def elements(self) -> int:
@@ -139,15 +160,73 @@ class Seeded:
     fan_in: int = 1
 
     def __call__(self) -> Array:
-        key = f"{self.workload}\0{self.tensor}\0{self.seed}".encode()
-        digest = hashlib.blake2b(key, digest_size=16).digest()
-        draw = np.random.Generator(np.random.PCG64(int.from_bytes(digest, "little")))
+        draw = _generator(self.workload, self.tensor, self.seed)
         if self.distribution == "variance":
             return draw.uniform(0.5, 1.5, self.shape).astype(np.float32)
         normal = draw.standard_normal(self.shape, dtype=np.float32)
         if self.distribution == "weight":
             return normal * np.float32(math.sqrt(2.0 / self.fan_in))
         return normal * np.float32(0.1) + np.float32(1.0 if self.distribution == "scale" else 0.0)
+
+
+def shared_values(bits: int, scale: float) -> tuple[float, ...]:
+    """The 2**bits - 1 values beside zero that seeded shared weights take: evenly spaced, of root mean square
+    `scale`."""
+    half = 2 ** (bits - 1)
+    steps = np.array([step for step in range(1 - half, half + 1) if step], dtype=np.float64)
+    values = steps * (scale / math.sqrt(float((steps**2).mean())))
+    return tuple(float(value) for value in values.astype(np.float32))
+
+
+@dataclass(frozen=True, slots=True)
+class SeededSparse:
+    """Sparse numbers drawn from a seed: `kept` places of the shape, every choice of them as likely, hold one
+    of `values` each, all as likely; without `values` a normal number of standard deviation `scale`."""
+
+    workload: str
+    tensor: str
+    shape: Shape
+    seed: int
+    kept: int
+    scale: float = 1.0
+    values: tuple[float, ...] = ()
+
+    def __call__(self) -> Array:
+        draw = _generator(self.workload, self.tensor, self.seed)
+        found = np.zeros(math.prod(self.shape), dtype=np.float32)
+        places = _places(draw, len(found), self.kept)
+        if self.values:
+            chosen = draw.integers(len(self.values), size=self.kept)
+            found[places] = np.array(self.values, dtype=np.float32)[chosen]
+        else:
+            numbers = draw.standard_normal(self.kept, dtype=np.float32)
+            found[places] = np.where(numbers == 0, np.float32(1), numbers) * np.float32(self.scale)
+        return found.reshape(self.shape)
+
+
+def draw_input(workload: str, tensor: Tensor, seed: int) -> Array:
+    """What a network receives when nobody says: standard normal numbers, as many of them not zero as the
+    tensor's density says."""
+    if tensor.density == 1:
+        return Seeded(workload, tensor.name, tensor.shape, seed, "weight", fan_in=2)()
+    kept = max(1, round(tensor.density * tensor.elements))
+    return SeededSparse(workload, tensor.name, tensor.shape, seed, kept)()
+
+
+def _places(draw: np.random.Generator, elements: int, kept: int) -> NDArray[np.int64]:
+    """`kept` of so many places, in order. Each element is taken or left by chance, and then as many are
+    added or given up, again by chance, as the count is off: much quicker than a permutation."""
+    taken = draw.random(elements, dtype=np.float32) < kept / max(1, elements)
+    while (excess := int(np.count_nonzero(taken)) - kept) > 0:
+        taken[draw.choice(np.flatnonzero(taken), excess, replace=False)] = False
+    while (missing := kept - int(np.count_nonzero(taken))) > 0:
+        taken[draw.integers(elements, size=missing)] = True
+    return np.flatnonzero(taken)
+
+
+def _generator(workload: str, tensor: str, seed: int) -> np.random.Generator:
+    digest = hashlib.blake2b(f"{workload}\0{tensor}\0{seed}".encode(), digest_size=16).digest()
+    return np.random.Generator(np.random.PCG64(int.from_bytes(digest, "little")))
 
 
 @dataclass(frozen=True, slots=True)

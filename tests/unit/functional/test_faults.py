@@ -15,9 +15,9 @@ import hwsim.functional.vectors as vectors
 import hwsim.functional.verify as route
 from hwsim.design import load_design
 from hwsim.devices import make_device
-from hwsim.errors import VerificationError
+from hwsim.errors import UnsupportedError, VerificationError
 from hwsim.functional import verify_program
-from hwsim.pipeline import Prepared, prepare, verify
+from hwsim.pipeline import Prepared, prepare, run, verify
 from hwsim.plan import Plan, join_plans
 from hwsim.result import Verification
 from hwsim.workload import Source, Workload
@@ -135,9 +135,10 @@ def test_a_narrow_accumulator_is_caught() -> None:
     assert told.value.stage == "compute"
 
 
-def test_a_narrow_accumulator_of_floats_is_caught() -> None:
-    with pytest.raises(VerificationError, match="accumulators of 16 bits round its sum"):
-        verify("lenet300", FORMATS, dtype="fp32", overrides=["accumulators.width_bits=16", "array.rows=64"])
+@pytest.mark.parametrize("go", [verify, run])
+def test_a_narrow_accumulator_of_floats_is_refused(go: Callable[..., object]) -> None:
+    with pytest.raises(UnsupportedError, match=r"accumulators of 24 bits .* accumulators\.width_bits"):
+        go("lenet300", FORMATS, dtype="fp32", overrides=["accumulators.width_bits=24", "array.rows=64"])
 
 
 def test_a_bias_that_is_not_fetched_is_caught() -> None:
@@ -151,14 +152,19 @@ def test_a_bias_that_is_not_fetched_is_caught() -> None:
 
 
 def test_a_bias_that_is_not_added_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(products.ProductRun, "_bias_of", lambda *of: np.zeros(of[3] - of[2], dtype=np.int64))
+    right = products.ProductRun._by_column
+
+    def without(self: products.ProductRun, numbers: np.ndarray, *of: object, **more: object) -> np.ndarray:
+        return right(self, np.zeros(1) if numbers is self.bias else numbers, *of, **more)
+
+    monkeypatch.setattr(products.ProductRun, "_by_column", without)
     error = caught(lambda plan: plan)
     assert error.stage == "drain"
     assert "bias" in error.reason
 
 
 def test_a_wrong_padding_value_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(products, "padding_value", lambda: 1.0)
+    monkeypatch.setattr(products, "padding_value", lambda _: 1.0)
     error = caught(lambda plan: plan)
     assert (error.index, error.stage) == ((0, 0, 0, 0), "load")
     assert "term 0 of its sum reads 1 where 0 belongs" in error.reason

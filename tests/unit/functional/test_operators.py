@@ -5,14 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from hwsim.errors import UnsupportedError
-from hwsim.functional.numbers import Numbers
+from hwsim.functional import execute
 from hwsim.pipeline import verify
 from hwsim.result import Verification
-from hwsim.tensor.encoding import scaled_encoding
 from hwsim.workload import Source, Workload, conv2d, matmul
 from hwsim.workload.builder import GraphBuilder, Label
 from hwsim.workload.functions import BINARY, UNARY
@@ -200,7 +198,9 @@ def test_int16_sums_stay_inside_32_bits() -> None:
 
 def test_arithmetic_between_floats_and_integers_is_refused() -> None:
     with pytest.raises(UnsupportedError, match="fp16 times int8"):
-        Numbers().encode_weights("int8", np.ones(2), scaled_encoding("fp16", 1.0), np.ones(2))
+        execute(matmul(2, 2, 2).astype("fp16", "int8"), {})
+    with pytest.raises(UnsupportedError, match="int8 times fp16"):
+        execute(matmul(2, 2, 2).astype("int8", "fp16"), {})
 
 
 def test_fixed_point_of_another_width_is_refused() -> None:

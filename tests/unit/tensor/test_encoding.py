@@ -32,7 +32,7 @@ def test_fixed_point_rounds_and_saturates(rounding: str, wanted: list[int]) -> N
 
 @pytest.mark.parametrize("dtype", ["int4", "int8", "int16", "int32"])
 def test_a_scale_just_holds_the_largest_number(dtype: str) -> None:
-    encoding = scaled_encoding(dtype, 3.25)
+    encoding = scaled_encoding(dtype, np.array([1.0, -3.25, math.nan, -math.inf]))
     stored = encoding.store(np.array([-3.25, 0.0, 3.25, 99.0, math.nan, math.inf]))
     high = encoding.limits[1]
     assert stored.tolist() == [-high, 0, high, high, 0, high]
@@ -40,7 +40,7 @@ def test_a_scale_just_holds_the_largest_number(dtype: str) -> None:
 
 
 def test_all_zeros_have_a_scale() -> None:
-    assert scaled_encoding("int8", 0.0).store(np.zeros(3)).tolist() == [0, 0, 0]
+    assert scaled_encoding("int8", np.zeros(3)).store(np.zeros(3)).tolist() == [0, 0, 0]
 
 
 def test_bf16_is_what_ml_dtypes_makes_of_fp32() -> None:

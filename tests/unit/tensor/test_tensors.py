@@ -15,13 +15,20 @@ from hwsim.tensor.tensor import Filled, Seeded, read_values
 
 
 def test_formats_have_the_bits_in_their_names() -> None:
-    bits = {"fp32": 32, "fp16": 16, "bf16": 16, "int32": 32, "int16": 16, "int8": 8, "int4": 4, "uint8": 8}
-    assert {name: found.bits for name, found in FORMATS.items()} == bits
-    assert [name for name in FORMATS if find_format(name).kind == "float"] == ["fp32", "fp16", "bf16"]
-    assert [accumulator_format(name) for name in ("int8", "uint8", "bf16")] == ["int32", "int32", "fp32"]
+    floats = {"fp32": 32, "fp16": 16, "bf16": 16, "fp8_e4m3": 8, "fp8_e5m2": 8}
+    integers = {"int32": 32, "int16": 16, "int8": 8, "int4": 4, "uint8": 8, "ternary": 2, "binary": 1}
+    assert {name: found.bits for name, found in FORMATS.items()} == floats | integers
+    assert [name for name in FORMATS if find_format(name).kind == "float"] == list(floats)
+    assert {accumulator_format(name) for name in integers} == {"int32"}
+    assert {accumulator_format(name) for name in floats} == {"fp32"}
 
 
-@pytest.mark.parametrize(("written", "meant"), [("imt8", "int8"), ("FP16", "fp16"), ("int32_", "int32")])
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("imt8", "int8"), ("FP16", "fp16"), ("int32_", "int32"), ("fp8", "fp8_e4m3"), ("ternery", "ternary"),
+    ],
+)  # fmt: skip
 def test_a_misspelt_format_is_refused_with_the_nearest(written: str, meant: str) -> None:
     with pytest.raises(SpecError, match=f"unknown number format '{written}': did you mean '{meant}'"):
         format_bits(written)

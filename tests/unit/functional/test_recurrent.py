@@ -1,0 +1,284 @@
+"""Recurrent layers executed step by step in every format, beside the reference; and faults to be caught."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import hwsim.functional.recurrent as executed
+from hwsim.design import load_design
+from hwsim.devices import make_device
+from hwsim.errors import UnsupportedError, VerificationError
+from hwsim.functional import activations, execute, verify_program
+from hwsim.pipeline import prepare, verify
+from hwsim.plan import Plan, join_plans
+from hwsim.plan.mapping import StepMapping
+from hwsim.result import Verification
+from hwsim.tensor.storage import Quantisation
+from hwsim.workload import Workload
+from tests.recurrent_layers import CELLS, FORMS, layer
+
+FORMATS = Path(__file__).parents[2] / "formats.yaml"
+INTEGERS = ("int4", "int8", "int16", "int32")
+
+
+def check(workload: Workload, *overrides: str, **more: Any) -> Verification:
+    return verify(workload, FORMATS, overrides=overrides, **more)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("dataflow", ["ws", "is", "os"])
+@pytest.mark.parametrize("dtype", [*INTEGERS, "fp32", "fp16", "bf16"])
+def test_every_cell_form_and_format_agrees(cell: str, form: Any, dataflow: str, dtype: str) -> None:
+    found = check(layer(cell, form), f"dataflow={dataflow}", dtype=dtype)
+    assert found.bit_exact == (dtype in INTEGERS)
+    least = {"int4": 4, "int8": 28, "int16": 70, "int32": 70, "fp32": 120, "fp16": 55, "bf16": 35}
+    assert found.sqnr_db[-1] > least[dtype]
+
+
+@pytest.mark.parametrize("machine", ["one plane", "one bank", "spilled", "ideal"])
+@pytest.mark.parametrize("dataflow", ["ws", "is", "os"])
+def test_other_machines_compute_the_same(machine: str, dataflow: str) -> None:
+    overrides = {
+        "one plane": ("array.double_buffer=false", "array.fold_overlap=false"),
+        "one bank": ("accumulators.banks=1", "accumulators.rows=3"),
+        "spilled": ("unified_buffer.size=600 B",),
+        "ideal": ("accumulators.rows=unlimited", "lanes=unlimited"),
+    }[machine]
+    assert check(layer("gru", "stepwise", batch=4, steps=9), *overrides, f"dataflow={dataflow}").bit_exact
+
+
+def test_weights_that_stay_in_the_array_are_there_in_every_step() -> None:
+    assert check(layer("rnn", "absent", hidden=3), "dataflow=ws").bit_exact
+
+
+def test_fixed_point_is_exact() -> None:
+    for rounding in ("nearest_even", "half_up", "truncate"):
+        assert check(layer("lstm", "stepwise"), fixed_point="q3.4", rounding=rounding).bit_exact
+
+
+def test_an_rnn_with_relu() -> None:
+    net = layer("rnn", "batched", function="relu")
+    assert check(net).bit_exact
+    assert not np.array_equal(*(activations(n, inputs(n))["cells"] for n in (net, layer("rnn", "batched"))))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_grids_with_zero_points_and_scales_by_channel(form: Any) -> None:
+    net = layer("lstm", form)
+    tensors = dict(net.tensors)
+    wide = tensors["x"].shape[-1]
+    chosen = {
+        "x": Quantisation((0.03,), (5,)),
+        "cells": Quantisation((1 / 100,), (-17,)),
+        "state_weight": Quantisation(tuple(0.01 + i / 900 for i in range(16)), tuple(range(-8, 8)), 0),
+    }
+    if form == "stepwise":
+        chosen["input_weight"] = Quantisation(tuple(0.02 + i / 900 for i in range(16)), (3,) * 16, 0)
+    assert wide in (4, 7)
+    for name, grid in chosen.items():
+        tensors[name] = replace(tensors[name], quantisation=grid)
+    assert check(replace(net, tensors=tensors)).bit_exact
+
+
+def test_floats_beside_integers_are_refused() -> None:
+    net = layer("gru", "absent").astype("fp32")
+    tensors = {**net.tensors, "x": replace(net.tensors["x"], dtype="int8")}
+    with pytest.raises(UnsupportedError):
+        verify(replace(net, tensors=tensors), FORMATS)
+
+
+def inputs(net: Workload) -> dict[str, np.ndarray]:
+    draw = np.random.default_rng(3)
+    return {"x": draw.standard_normal(net.tensors["x"].shape).astype(np.float32)}
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_forms_are_one_network(cell: str) -> None:
+    """Only where their products are made differs; weights of one name and seed are the same."""
+    batched, stepwise = (layer(cell, form) for form in ("batched", "stepwise"))
+    flows = [activations(net, inputs(net))["cells"] for net in (batched, stepwise)]
+    assert np.abs(flows[0] - flows[1]).max() < 1e-12
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("dtype", ["int8", "fp16"])
+def test_the_reference_alone_computes_what_the_machine_does(cell: str, dtype: str) -> None:
+    net = layer(cell, "stepwise").astype(dtype)
+    device = make_device(load_design(FORMATS).device_spec)
+    ready = prepare(net, device)
+    x = inputs(net)
+    found = verify_program(net, ready.schedule, ready.program, accumulator_bits=32, inputs=x)
+    alone = execute(net, x)["cells"]
+    error = np.abs(found.outputs["cells"] - alone).max()
+    assert error == 0 if dtype == "int8" else error < 2e-3
+
+
+def test_images_cannot_be_stacked_along_the_steps() -> None:
+    net = layer("rnn", "absent")
+    with pytest.raises(UnsupportedError, match="works across the first axis"):
+        execute(net, {"x": np.zeros((10, 2, 4), dtype=np.float32)})
+
+
+# -- faults ----------------------------------------------------------------------------------------------
+
+
+def caught(change: Callable[[Plan], Plan], *overrides: str, form: Any = "stepwise") -> VerificationError:
+    """What verification says of an LSTM whose plan was changed."""
+    net = layer("lstm", form)
+    device = make_device(load_design(FORMATS, overrides).device_spec)
+    right = prepare(net, device)
+    at = [isinstance(plan.mapping, StepMapping) for plan in right.plans].index(True)
+    plans = [change(plan) if i == at else plan for i, plan in enumerate(right.plans)]
+    program = join_plans(right.program.pipeline, plans, [{} for _ in plans])
+    with pytest.raises(VerificationError) as told:
+        verify_program(net, right.schedule, program, accumulator_bits=32)
+    assert told.value.operator == "cells"
+    return told.value
+
+
+def each(plan: Plan) -> Plan:
+    """A kind of its own for every tile."""
+    kinds = plan.kind_of_tile
+    return replace(
+        plan,
+        kind_of_tile=np.arange(len(kinds), dtype=np.int32),
+        demands=plan.demands[:, kinds].copy(),
+        takes=plan.takes[:, kinds].copy(),
+        frees=plan.frees[:, kinds].copy(),
+        actions={},
+    )
+
+
+def step_tiles(plan: Plan) -> int:
+    assert isinstance(plan.mapping, StepMapping)
+    return plan.mapping.step_tiles
+
+
+def with_pool(pool: str, taken: bool, tile: Callable[[Plan], int]) -> Callable[[Plan], Plan]:
+    def change(plan: Plan) -> Plan:
+        found = each(plan)
+        takes = found.takes.copy()
+        takes[[p.name for p in plan.pipeline.pools].index(pool), tile(plan)] = taken
+        return replace(found, takes=takes)
+
+    return change
+
+
+def with_demand(stage: str, amount: int, tile: Callable[[Plan], int]) -> Callable[[Plan], Plan]:
+    def change(plan: Plan) -> Plan:
+        found = each(plan)
+        demands = found.demands.copy()
+        demands[plan.pipeline.stage_index(stage), tile(plan)] = amount
+        return replace(found, demands=demands)
+
+    return change
+
+
+def test_the_right_plan_passes() -> None:
+    assert check(layer("lstm", "stepwise")).bit_exact
+
+
+@pytest.mark.parametrize("step", [0, 2, 4])
+def test_a_dropped_step_is_caught(step: int) -> None:
+    def change(plan: Plan) -> Plan:
+        size = step_tiles(plan)
+        gone = slice(step * size, (step + 1) * size)
+        return replace(plan, kind_of_tile=np.delete(plan.kind_of_tile, gone))
+
+    caught(change)
+
+
+def test_a_step_that_does_not_wait_for_the_state_is_caught() -> None:
+    def reader(plan: Plan) -> int:
+        assert isinstance(plan.mapping, StepMapping)
+        return 2 * plan.mapping.step_tiles + plan.mapping.products[0].tiles
+
+    error = caught(with_pool("state", False, reader))
+    assert "step 2 reads a state that step 1 has not finished" in error.reason
+    assert error.index[0] == 2
+
+
+def test_a_state_that_is_given_up_early_is_caught() -> None:
+    def change(plan: Plan) -> Plan:
+        found, size = each(plan), step_tiles(plan)
+        frees = found.frees.copy()
+        row = [p.name for p in plan.pipeline.pools].index("state")
+        frees[row, 2 * size - 1], frees[row, 2 * size - 2] = False, True
+        return replace(found, frees=frees)
+
+    assert "step 2 reads a state that step 1 has not finished" in caught(change).reason
+
+
+def test_weights_of_the_input_that_stay_where_the_state_s_belong_are_caught() -> None:
+    error = caught(with_pool("planes", False, lambda plan: step_tiles(plan) + 8))
+    assert (error.stage, error.index[0]) == ("weights", 1)
+    assert "stale block" in error.reason
+
+
+def test_sums_that_do_not_leave_are_caught() -> None:
+    error = caught(with_demand("drain", 0, lambda plan: step_tiles(plan) - 3))
+    assert error.index[0] == 0
+
+
+def test_an_input_that_does_not_come_is_caught() -> None:
+    spilled = "unified_buffer.size=370 B"
+    error = caught(with_demand("load", 0, lambda plan: 2 * step_tiles(plan)), spilled)
+    assert (error.stage, error.reason) == ("load", "the input of step 2 has not come")
+
+
+def test_a_state_that_is_not_written_is_caught() -> None:
+    spilled = "unified_buffer.size=370 B"
+    error = caught(with_demand("store", 0, lambda plan: 3 * step_tiles(plan) - 1), spilled)
+    assert (error.stage, error.index[0]) == ("store", 2)
+
+
+def test_biases_that_are_not_fetched_are_caught() -> None:
+    def change(plan: Plan) -> Plan:
+        first = int(plan.demands[plan.pipeline.stage_index("weights"), plan.kind_of_tile[0]])
+        return with_demand("weights", first - 2 * 16 * 4, lambda _: 0)(plan)
+
+    assert caught(change).reason == "its bias is never fetched"
+
+
+def test_a_narrow_accumulator_is_caught() -> None:
+    with pytest.raises(VerificationError):
+        check(layer("rnn", "absent", hidden=40), "accumulators.width_bits=16")
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@pytest.mark.parametrize("dtype", ["int8", "fp16"])
+def test_gates_in_another_order_are_caught(cell: str, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "_new_cell" if cell == "lstm" else "_new_state"
+    right = getattr(executed, name)
+    at = 0 if cell == "lstm" else 1
+
+    def turned(*given: Any) -> np.ndarray:
+        parts = list(given)
+        parts[at], parts[at + 1] = (part[:, ::-1] for part in given[at : at + 2])
+        return right(*parts)
+
+    monkeypatch.setattr(executed, name, turned)
+    with pytest.raises(VerificationError, match=r"the gates of step 0"):
+        check(layer(cell, "batched"), dtype=dtype)
+
+
+@pytest.mark.parametrize("what", ["states", "cells"])
+def test_a_state_or_cell_that_is_not_carried_is_caught(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = executed.StepRun._update
+
+    def forgetful(self: executed.StepRun, step: int, parts: Any) -> None:
+        kept = getattr(self, what)[step].copy()
+        getattr(self, what)[step] = getattr(self, what)[0]
+        right(self, step, parts)
+        getattr(self, what)[step] = kept
+
+    monkeypatch.setattr(executed.StepRun, "_update", forgetful)
+    with pytest.raises(VerificationError):
+        check(layer("gru" if what == "states" else "lstm", "absent"))
