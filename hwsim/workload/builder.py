@@ -29,6 +29,7 @@ from hwsim.workload.operators import (
     Step,
     View,
 )
+from hwsim.workload.recurrent import recurrent_problem
 
 __all__ = ["GraphBuilder", "Label"]
 
@@ -89,9 +90,11 @@ class GraphBuilder(Draft):
         transpose_b: bool = False,
         alpha: float = 1.0,
         beta: float = 1.0,
+        layout: str = "",
     ) -> str:
         """alpha a b + beta bias, with a [..., M, K] and b [K, N] or [..., K, N]; batches broadcast as in
-        numpy. `transpose_*` exchange the last two dimensions of an operand; bias is [N]."""
+        numpy. `transpose_*` exchange the last two dimensions of an operand; bias is [N]. `layout` says how
+        the operands lie in memory, as `constructors.matmul` has it."""
         with naming(label, "matmul"):
             problem, shape = _matmul_problem(self.shape(a), self.shape(b), transpose_a, transpose_b)
             steps = [Step("scale", attributes=(("factor", alpha),))] if alpha != 1.0 else []
@@ -101,10 +104,52 @@ class GraphBuilder(Draft):
                         f"a bias of shape {format_shape(self.shape(bias))} does not fit {problem.N} columns"
                     )
                 steps.append(Step("bias", bias, (("factor", beta),) if beta != 1.0 else ()))
-            attributes = tuple(
+            attributes: Attributes = tuple(
                 (name, True) for name, on in (("trans_a", transpose_a), ("trans_b", transpose_b)) if on
             )
+            if layout:
+                attributes = (*attributes, ("layout", layout))
             return self.add(label, problem, (a, b), shape, attributes, tuple(steps))
+
+    def recurrent(
+        self,
+        label: Label,
+        x: str,
+        state_weight: str,
+        input_weight: str = "",
+        state_bias: str = "",
+        input_bias: str = "",
+        *,
+        cell: str,
+        skip: bool = False,
+        function: str = "tanh",
+    ) -> str:
+        """x [T, N, features] through `cell` ("lstm", "gru", "rnn") makes the state after every step,
+        [T, N, H]. `state_weight` is [gates H, H]; with `input_weight` [gates H, features] the inputs are
+        multiplied in every step, else x holds what each gate adds, or with `skip` what all gates add. For
+        equations and the order of gates see `operators.Recurrent`."""
+        with naming(label, cell):
+            constants = [n for n in (state_weight, input_weight, state_bias, input_bias) if n]
+            problem = recurrent_problem(
+                cell,
+                self.shape(x),
+                self.shape(state_weight),
+                self.shape(input_weight) if input_weight else None,
+                skip,
+                function,
+            )
+            rows = problem.gates * problem.H
+            for name in (n for n in (state_bias, input_bias) if n):
+                if self.tensors[name].elements != rows:
+                    raise SpecError(
+                        f"a bias of shape {format_shape(self.shape(name))} does not fit {problem.gates} "
+                        f"gates of {problem.H}"
+                    )
+            if (input_bias and not input_weight) or (input_weight and bool(state_bias) != bool(input_bias)):
+                raise SpecError("takes a bias of the state, or with weights of the input both or none")
+            if any(self.tensors[n].role not in ("weight", "constant") for n in constants):
+                raise SpecError("weights and biases must be constants, not what the network computes")
+            return self.add(label, problem, (x, *constants), (problem.T, problem.N, problem.H))
 
     # -- pools and pointwise ---------------------------------------------------------------------------
 
@@ -304,9 +349,11 @@ class GraphBuilder(Draft):
         fused = fold_and_fuse(self.operators, self.tensors, outputs)
         told = list(notes)
         if self.seeded_weights:
+            how = f" ({' and '.join(self.drawn)})" if self.drawn else ""
+            s, have, are = ("", "has", "is") if self.seeded_weights == 1 else ("s", "have", "are")
             told.append(
-                f"{self.seeded_weights} weight tensors have no values in the source and are drawn from seed "
-                f"{self.seed} (weights He-normal)"
+                f"{self.seeded_weights} weight tensor{s} {have} no values in the source and {are} drawn from "
+                f"seed {self.seed}{how}"
             )
         if fused.folded:
             told.append(

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from hwsim.errors import CapacityError, SpecError
 from hwsim.tensor.formats import accumulator_format, find_format
-from hwsim.tensor.tensor import Distribution, Role, Seeded, Shape, Tensor, Values, check_shape
+from hwsim.tensor.tensor import (
+    Distribution,
+    Role,
+    Seeded,
+    SeededSparse,
+    Shape,
+    Tensor,
+    Values,
+    check_shape,
+    shared_values,
+)
 from hwsim.workload.operators import Attributes, Lrn, Operator, OperatorProblem, Pool, Step
 
 # A count above this could not be kept in the int64 columns of plans and results.
@@ -41,13 +52,14 @@ class Draft:
         self.operators: list[Operator] = []
         self.inputs: list[str] = []
         self.seeded_weights = 0
+        self.drawn: dict[str, None] = {}  # how weights are drawn, in words
         self._names: set[str] = set()
 
     # -- tensors ---------------------------------------------------------------------------------------
 
-    def input(self, name: str, shape: Shape) -> str:
-        """A tensor that the network receives."""
-        self._take(Tensor(name, shape, self.dtype, "input"))
+    def input(self, name: str, shape: Shape, *, density: float = 1.0) -> str:
+        """A tensor that the network receives; what is drawn for it has that density."""
+        self._take(Tensor(name, shape, self.dtype, "input", density))
         self.inputs.append(name)
         return name
 
@@ -60,18 +72,32 @@ class Draft:
         fan_in: int = 1,
         values: Values | None = None,
         role: Role = "weight",
+        density: float = 1.0,
+        shared_bits: int = 0,
     ) -> str:
-        """A weight or constant; without `values` it is drawn from the seed. A second call with the same
-        name and shape is the same tensor."""
+        """A weight or constant; without `values` it is drawn from the seed, so many of its elements not zero,
+        and sharing 2**`shared_bits` - 1 values if any. A second call with the same name and shape is the same
+        tensor."""
         check_shape(shape, f"tensor {name!r}")
-        if values is None:
+        codebook: tuple[float, ...] = ()
+        seeded = values is None
+        if values is None and (density < 1 or shared_bits):
+            elements = math.prod(shape)
+            kept = max(1, round(density * elements))
+            scale = math.sqrt(2.0 / (fan_in * density))
+            codebook = shared_values(shared_bits, scale) if shared_bits else ()
+            values = SeededSparse(self.name, name, shape, self.seed, kept, scale, codebook)
+            density = kept / elements
+        elif values is None:
             values = Seeded(self.name, name, shape, self.seed, distribution, fan_in)
         found = self.tensors.get(name)
         if found is not None and found.role == role and found.shape == shape:
             return name
-        self.seeded_weights += isinstance(values, Seeded)
+        self.seeded_weights += seeded
+        if seeded and distribution == "weight":
+            self.drawn |= {_said(density, shared_bits): None}
         dtype = self.dtype if distribution == "weight" else accumulator_format(self.dtype)
-        self._take(Tensor(name, shape, dtype, role, values=values))
+        self._take(Tensor(name, shape, dtype, role, density, codebook=codebook, values=values))
         return name
 
     def shape(self, name: str) -> Shape:
@@ -110,6 +136,15 @@ class Draft:
             Operator(label.name, problem, tuple(inputs), label.tensor, layer, epilogue, attributes)
         )
         return label.tensor
+
+
+def _said(density: float, shared_bits: int) -> str:
+    """How weights were drawn."""
+    if density == 1 and not shared_bits:
+        return "weights He-normal"
+    zeros = f"{density:.3g} of them not zero, evenly spread" if density < 1 else "none of them zero"
+    values = f"one of {2**shared_bits - 1} shared values each" if shared_bits else "normal"
+    return f"weights {values}, {zeros}"
 
 
 def _work(problem: OperatorProblem) -> int:

@@ -13,19 +13,23 @@ from typing import Any, Literal
 from hwsim.errors import SpecError
 from hwsim.tensor.formats import accumulator_format, find_format
 from hwsim.tensor.tensor import Array, Tensor, read_values
-from hwsim.workload.operators import Operator
+from hwsim.workload.operators import Operator, Recurrent
 from hwsim.workload.order import topological_order
+from hwsim.workload.winograd import winograd_formats
 
 WEIGHTED = ("conv2d", "matmul")
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a workload came from: `path` of its file ("builtin" when there is none) and the file's hash."""
+    """Where a workload came from: `path` of its file ("builtin" when there is none) and the file's hash. A
+    network whose weights stand in a file of their own is known by both: `weights` is that file's path, and
+    the hash is of the two."""
 
     path: str
     format: Literal["yaml", "onnx", "constructor", "compressed"]
     sha256: str
+    weights: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +99,7 @@ class Workload:
 
     @cached_property
     def weight_dtype(self) -> str:
-        """The number format of what conv2d and matmul multiply activations with."""
+        """The number format of what activations are multiplied with."""
         weights = _multiplied_weights(self)
         return next((t.dtype for name, t in self.tensors.items() if name in weights), self.dtype)
 
@@ -153,7 +157,9 @@ class Workload:
         """The same workload with activations in `dtype`, multiplied weights in `weight_dtype` (or `dtype`).
 
         Biases, scales, shifts and other constants are kept as wide as products are summed: int32 beside
-        integer activations, fp32 beside floating ones. Raises SpecError for an unknown format.
+        integer activations, fp32 beside floating ones. What lies between the transforms of a Winograd
+        convolution is as wide as it needs (`workload.winograd`). A tensor with a chosen grid (`quantisation`)
+        keeps it and its format: no other format holds that grid. Raises SpecError for an unknown format.
         """
         weights = weight_dtype if weight_dtype is not None else dtype
         find_format(weights)
@@ -166,6 +172,9 @@ class Workload:
                 name: replace(t, dtype=weights if name in multiplied else formats.get(t.role, dtype))
                 for name, t in self.tensors.items()
             }
+            for name, between in winograd_formats(self.operators, dtype).items():
+                tensors[name] = replace(tensors[name], dtype=between)
+            tensors |= {name: t for name, t in self.tensors.items() if t.quantisation is not None}
             same = all(tensors[name].dtype == t.dtype for name, t in self.tensors.items())
             chosen = self.formats_chosen
             found = self if same and chosen else replace(self, tensors=tensors, formats_chosen=True)
@@ -178,14 +187,20 @@ def operands(op: Operator) -> tuple[str, ...]:
     return (*op.inputs, *(step.tensor for step in op.epilogue if step.tensor))
 
 
+def multiplied(op: Operator) -> tuple[str, ...]:
+    """The operands that an operator multiplies with one another: none where it has no MACs."""
+    if isinstance(op.problem, Recurrent):
+        return op.inputs[: 1 + op.problem.weights]
+    return op.inputs if op.kind in WEIGHTED else ()
+
+
 def _multiplied_weights(workload: Workload) -> frozenset[str]:
     """Weights that enter a product, as opposed to what is added to it."""
     tensors = workload.tensors
     return frozenset(
         name
         for op in workload.operators
-        if op.kind in WEIGHTED
-        for name in op.inputs
+        for name in multiplied(op)
         if tensors[name].role in ("weight", "constant")
     )
 

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from pathlib import Path
 
 from hwsim.errors import Problem, SpecError
-from hwsim.library import find
+from hwsim.library import SAVED, find
 from hwsim.workload.graph import Workload
 
 _KEPT = 32  # parsed workloads
@@ -17,8 +17,8 @@ _cache: OrderedDict[_Key, Workload] = OrderedDict()
 _YAML = (".yaml", ".yml")
 
 
-def load_workload(name_or_path: str | Path | Workload, *, seed: int = 0, **parameters: int) -> Workload:
-    """The workload called so, at that path, or passed in.
+def load_workload(name_or_path: str | Path | Workload, /, *, seed: int = 0, **parameters: int) -> Workload:
+    """The workload called so, at that path (a file, or a folder that `save_workload` wrote), or passed in.
 
     `parameters` (batch, and what else the file names) replace the file's defaults and all shapes are inferred
     anew; `seed` decides weights that the file does not hold. Loading the same content and parameters
@@ -34,14 +34,23 @@ def load_workload(name_or_path: str | Path | Workload, *, seed: int = 0, **param
         return name_or_path
     if not isinstance(name_or_path, str | Path):
         raise SpecError(f"a workload is a name, a path or a Workload, not {type(name_or_path).__name__}")
-    path = find("workloads", name_or_path)
+    path = _in_folder(find("workloads", name_or_path))
     if path.suffix.lower() == ".onnx":
         return _load_onnx(path, parameters, seed)
     if path.suffix.lower() in _YAML:
         return _load_yaml(path, parameters, seed)
+    what = f"is a folder without {SAVED}, and" if path.is_dir() else "is"
     raise SpecError(
-        Problem(str(path), 0, 0, "", "is neither .yaml nor .onnx, the files hwsim reads workloads from")
+        Problem(str(path), 0, 0, "", f"{what} neither .yaml nor .onnx, the files hwsim reads workloads from")
     )
+
+
+def _in_folder(path: Path) -> Path:
+    """The file that stands for a folder: its workload.yaml, if it has one."""
+    try:
+        return path / SAVED if path.is_dir() and (path / SAVED).exists() else path
+    except OSError:  # for the reader to tell
+        return path
 
 
 def _load_onnx(path: Path, parameters: dict[str, int], seed: int) -> Workload:
@@ -55,11 +64,23 @@ def _load_onnx(path: Path, parameters: dict[str, int], seed: int) -> Workload:
 
 def _load_yaml(path: Path, parameters: dict[str, int], seed: int) -> Workload:
     from hwsim.schema import read_source
+    from hwsim.workload.folder import is_saved, read_folder
     from hwsim.workload.frontends.yaml import read_yaml
+    from hwsim.workload.weights import hash_file, joint_hash
 
     source = read_source(path)
+    if is_saved(source.content):
+        # Not kept: its weights would stay in memory.
+        saved = read_folder(path, source.content)
+        _check_fixed(saved, parameters, seed)
+        return saved
     key = _key(path, source.sha256, parameters, seed)
-    return _kept(key) or _keep(key, read_yaml(source, parameters, seed))
+    found = _kept(key)
+    if found is not None and (weights := found.source.weights):
+        # The weights stand in a file of their own, which may have changed since.
+        now = joint_hash(source.sha256, hash_file(Path(weights)))
+        found = found if now == found.source.sha256 else None
+    return found or _keep(key, read_yaml(source, parameters, seed))
 
 
 def _key(path: Path, sha256: str, parameters: dict[str, int], seed: int) -> _Key:
@@ -88,4 +109,16 @@ def _check_same(workload: Workload, parameters: dict[str, int], seed: int) -> No
             raise SpecError(
                 f"workload {workload.name!r} is loaded already, with {name} "
                 f"{workload.parameters.get(name, 'unset')}: give {name}={value} when loading it"
+            )
+
+
+def _check_fixed(workload: Workload, parameters: dict[str, int], seed: int) -> None:
+    """The shapes of a saved workload are what they were when it was made."""
+    asked = {**parameters, **({"seed": seed} if seed else {})}
+    for name, value in asked.items():
+        if workload.parameters.get(name) != value:
+            made = ", ".join(f"{key}={number}" for key, number in workload.parameters.items())
+            raise SpecError(
+                f"{workload.source.path}: {name}={value} is asked for, and the shapes of a saved workload "
+                f"are fixed ({made or 'it has no parameters'}): make it anew with {name}={value}"
             )

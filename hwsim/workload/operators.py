@@ -6,6 +6,7 @@ field writes them. A problem is hashable: equal problems cost the same on the sa
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -142,7 +143,127 @@ class Transfer:
     macs: ClassVar[int] = 0
 
 
-OperatorProblem = Conv2d | Matmul | Pool | Elementwise | Softmax | Lrn | Move | View | Transfer
+@dataclass(frozen=True, slots=True)
+class WinogradTransform:
+    """One side of a 3x3 convolution by Winograd's minimal filtering F(m x m, 3x3), with m = `tile`
+    (Lavin & Gray, "Fast algorithms for convolutional neural networks", CVPR 2016, sec. 4.1).
+
+    "input": every (m + 2) x (m + 2) patch d of the padded map [N, C, H, W] becomes B^T d B; the result is
+    [(m + 2)^2 groups, tiles, C / groups], places of the patch outermost. "output": products laid out so
+    become A^T y A, the map [N, C, P, Q]; what hangs over its edges is dropped. H, W and `pad` (top, left,
+    bottom, right) are those of the convolution, P and Q its results."""
+
+    kind: ClassVar[str] = "winograd"
+    direction: str
+    tile: int
+    N: int
+    C: int
+    H: int
+    W: int
+    P: int
+    Q: int
+    groups: int = 1
+    pad: tuple[int, int, int, int] = (0, 0, 0, 0)
+    macs: ClassVar[int] = 0
+
+    @property
+    def places(self) -> int:
+        """Numbers of one patch: the multiplications of one tile of one pair of channels."""
+        return (self.tile + 2) ** 2
+
+    @property
+    def tiles(self) -> int:
+        """Tiles of m x m results that cover all maps of one channel."""
+        return self.N * -(-self.P // self.tile) * -(-self.Q // self.tile)
+
+    @property
+    def operations(self) -> int:
+        """Additions and multiply-additions of the transform, edge tiles whole."""
+        return self.tiles * self.C * WINOGRAD_OPERATIONS[self.tile][self.direction]
+
+
+# Of one tile of one channel, in the factored form of Lavin & Gray: a one-dimensional transform of the input
+# takes 4 additions for m = 2, and 12 for m = 4, 8 of them fused with a multiplication by a constant; of the
+# output 4 and 10 (3 fused). The input's is applied to m + 2 rows and m + 2 columns, the output's to m + 2
+# columns and m rows: 32 and 24, 144 and 100.
+WINOGRAD_OPERATIONS: Mapping[int, Mapping[str, int]] = {
+    2: {"input": 4 * (4 + 4), "output": 4 * (4 + 2)},
+    4: {"input": 12 * (6 + 6), "output": 10 * (6 + 4)},
+}
+
+
+GATES: Mapping[str, int] = {"lstm": 4, "gru": 3, "rnn": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class Recurrent:
+    """T steps of a recurrent cell over a state of H numbers for each of N sequences; equations and the order
+    of gates are those of the ONNX operators LSTM, GRU and RNN (onnx.ai/onnx/operators), one direction, the
+    state zero before the first step. With s = R h' + b for the state h' before a step, and u from the input:
+
+    lstm  gates i o f c:  i, o, f = sigmoid(u + s), g = tanh(u + s); cell c = f c' + i g, h = o tanh(c)
+    gru   gates z r h:    z, r = sigmoid(u + s), n = tanh(u + r s); h = (1 - z) n + z h'
+    rnn   one gate:       h = function(u + s)
+
+    (an LSTM without peepholes, and linear_before_reset = 1 as cuDNN computes a GRU). For x [T, N, features],
+    u is W x plus a bias with I > 0 features, multiplied step by step; or, with I = 0, x itself: features are
+    gates H, products made beforehand, or with `skip` H, the same for every gate (cuDNN's skip-input mode).
+
+    Inputs: x, R [gates H, H], W [gates H, I] where I > 0, then optionally b [gates H] and, where I > 0, the
+    bias of W x [gates H]. The result is h of all steps, [T, N, H]."""
+
+    kind: ClassVar[str] = "recurrent"
+    cell: str  # "lstm", "gru" or "rnn"
+    N: int
+    T: int
+    H: int
+    I: int = 0  # noqa: E741 - the field's letter
+    skip: bool = False
+    function: str = "tanh"  # of an rnn; "tanh" or "relu"
+
+    @property
+    def gates(self) -> int:
+        return GATES[self.cell]
+
+    @property
+    def features(self) -> int:
+        """Numbers of one sequence's input to one step."""
+        return self.I or self.H * (1 if self.skip else self.gates)
+
+    @property
+    def weights(self) -> int:
+        """How many of the inputs are weight matrices, behind x."""
+        return 2 if self.I else 1
+
+    @property
+    def sums(self) -> int:
+        """Numbers that a machine holds during a step as wide as it adds them up: of each gate what comes from
+        the state and, where the step multiplies it, what comes from the input."""
+        return self.N * self.H * self.gates * self.weights
+
+    @property
+    def states(self) -> int:
+        """Numbers that it carries from step to step: the state, and an LSTM's cell."""
+        return self.N * self.H * (2 if self.cell == "lstm" else 1)
+
+    @property
+    def macs(self) -> int:
+        return self.T * self.N * self.gates * self.H * (self.H + self.I)
+
+
+OperatorProblem = (
+    Conv2d
+    | Matmul
+    | Recurrent
+    | Pool
+    | Elementwise
+    | Softmax
+    | Lrn
+    | Move
+    | View
+    | WinogradTransform
+    | Transfer
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,4 +295,10 @@ class Operator:
 
     @property
     def macs(self) -> int:
+        """Multiply-accumulates of the layer. Where another algorithm stands in for a convolution, the
+        attribute `problem_macs` keeps the convolution's; `problem.macs` are those that are executed."""
+        if self.attributes:
+            for name, value in self.attributes:
+                if name == "problem_macs" and isinstance(value, int):
+                    return value
         return self.problem.macs

@@ -26,6 +26,29 @@ class Layer(Spec):
     )
 
 
+class Weighted(Layer):
+    """A layer with weights that are multiplied."""
+
+    weight_density: float = field(
+        "Share of the weights that are not zero, when they are drawn from a seed; all unless stated.",
+        default=1.0,
+        gt=0,
+        le=1,
+    )
+    shared_bits: int | None = field(
+        "Bits of the index of the values that seeded weights share; 2^bits - 1 of them beside zero.",
+        default=None,
+        when_absent="each weight has a value of its own",
+        ge=1,
+        le=8,
+    )
+
+    @property
+    def draws(self) -> tuple[float, int]:
+        """Density and index bits of seeded weights, 0 where they are not shared."""
+        return self.weight_density, self.shared_bits or 0
+
+
 class Windowed(Layer):
     """A layer that slides a window over a feature map."""
 
@@ -44,7 +67,7 @@ class Windowed(Layer):
             yield "pad", f"must be {sides}, not {len(self.pad)} numbers"
 
 
-class Conv(Windowed):
+class Conv(Weighted, Windowed):
     kind: Literal["conv"]
     out_channels: Size = field("Channels of the result.")
     stride: Window = field("Steps between windows; 1 visits every place.", default=1)
@@ -55,12 +78,36 @@ class Conv(Windowed):
     )
 
 
-class Linear(Layer):
+class Linear(Weighted):
     kind: Literal["linear"]
     out_features: Size = field("Size of the last dimension of the result.")
     bias: bool = field(
         "Whether a trained number is added to each feature; most layers have one.", default=True
     )
+
+
+class Recurrent(Layer):
+    kind: Literal["lstm", "gru", "rnn"]
+    hidden: Size = field("Size of the state, and of the last dimension of the result.")
+    input: Literal["batched", "stepwise", "absent"] = field(
+        "Where products of its inputs are made: for all steps in one product before the first (batched), in "
+        "each step (stepwise), or not at all (absent): then the input, as large as the state, is added to "
+        "each gate.",
+        default="batched",
+    )
+    batch_first: bool = field(
+        "Whether it takes and gives [batch, steps, features]; steps come first unless stated.", default=False
+    )
+    bias: bool = field(
+        "Whether trained numbers are added to each gate, to products of the input and of the state; most "
+        "layers have them.",
+        default=True,
+    )
+    function: Literal["tanh", "relu"] = field("What an rnn applies; only for kind rnn.", default="tanh")
+
+    def check(self) -> Iterator[tuple[str, str]]:
+        if self.kind != "rnn" and self.function != "tanh":
+            yield "function", f"is for kind rnn: a {self.kind} has functions of its own, so leave it out"
 
 
 class Matmul(Layer):
@@ -162,12 +209,12 @@ class Dropout(Layer):
 
 
 PLAIN_LAYERS = (
-    Conv, Linear, Matmul, Pool, GlobalPool, Combine, Pointwise, BatchNorm, Lrn, Softmax, Concat, Reshape,
-    Flatten, Transpose, Pad, Slice, Dropout,
+    Conv, Linear, Recurrent, Matmul, Pool, GlobalPool, Combine, Pointwise, BatchNorm, Lrn, Softmax, Concat,
+    Reshape, Flatten, Transpose, Pad, Slice, Dropout,
 )  # fmt: skip
 PlainLayer = (
-    Conv | Linear | Matmul | Pool | GlobalPool | Combine | Pointwise | BatchNorm | Lrn | Softmax | Concat
-    | Reshape | Flatten | Transpose | Pad | Slice | Dropout
+    Conv | Linear | Recurrent | Matmul | Pool | GlobalPool | Combine | Pointwise | BatchNorm | Lrn | Softmax
+    | Concat | Reshape | Flatten | Transpose | Pad | Slice | Dropout
 )  # fmt: skip
 
 
@@ -188,6 +235,12 @@ class Repeat(Spec):
 
 class Input(Spec):
     shape: tuple[Size, ...] = field("Sizes, the batch first; names stand for parameters.")
+    density: float = field(
+        "Share of its elements that are not zero, when they are drawn from a seed; all unless stated.",
+        default=1.0,
+        gt=0,
+        le=1,
+    )
 
 
 class WorkloadSpec(Spec):
@@ -203,6 +256,10 @@ class WorkloadSpec(Spec):
         "Names that sizes may use, with their defaults.", default={"batch": 1}
     )
     dtype: str = field("Number format; fp32, in which most networks are trained.", default="fp32")
+    weights: str = field(
+        "Its trained weights: an npz file, beside this one, of arrays called `<layer>.weight` and so on.",
+        default="", when_absent="they are drawn from a seed",
+    )  # fmt: skip
     input: Input | None = field(
         "The only input, called `input`.", default=None, when_absent="`inputs` names them"
     )

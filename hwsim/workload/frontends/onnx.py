@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import numpy_helper
 
 from hwsim.errors import CapacityError, Problem, SpecError, UnsupportedError
+from hwsim.files import read_file
 from hwsim.tensor.tensor import Array, check_shape
 from hwsim.workload.frontends.onnx_graph import Constant, Graph, GraphInput, Node, listed, plural
 from hwsim.workload.frontends.onnx_lower import lower_graph
@@ -46,19 +46,7 @@ _FLOATING = ("FLOAT", "DOUBLE", "FLOAT16", "BFLOAT16")
 
 def read_content(path: Path) -> bytes:
     """The bytes of a file of bounded size. Raises SpecError with the reason when there is nothing to read."""
-    try:
-        status = path.stat()
-        if stat.S_ISDIR(status.st_mode):
-            raise _fault(path, "is a folder; name an ONNX file")
-        if not stat.S_ISREG(status.st_mode):
-            raise _fault(path, "is not a regular file")
-        if status.st_size > MAX_FILE_BYTES:
-            raise _fault(path, f"holds {status.st_size / 2**30:.1f} GiB, and ONNX files end at 2 GiB")
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise _fault(path, "there is no such file") from None
-    except (OSError, ValueError) as error:
-        raise _fault(path, f"cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    return read_file(path, MAX_FILE_BYTES)
 
 
 def read_onnx(path: Path, content: bytes, parameters: Mapping[str, int], seed: int) -> Workload:

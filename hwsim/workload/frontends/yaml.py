@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from hwsim.errors import CapacityError, Problem, SpecError
@@ -19,7 +20,9 @@ from hwsim.workload.frontends import layers as spec
 from hwsim.workload.graph import Source, Workload
 from hwsim.workload.operators import Pair
 from hwsim.workload.order import topological_order
+from hwsim.workload.recurrent_layer import RecurrentLayer, add_recurrent_layer
 from hwsim.workload.sizes import read_size, unknown_parameter
+from hwsim.workload.weights import Given, WeightsFile, joint_hash, read_weights, widened
 
 MAX_LAYERS = 100_000  # after repeats
 INPUT = "input"
@@ -39,23 +42,33 @@ def read_yaml(source: YamlSource, parameters: Mapping[str, int], seed: int) -> W
     _connect(listed, list(inputs), tree)
     with _placed(_child(tree, "dtype")):
         builder = GraphBuilder(written.name, dtype=written.dtype, seed=seed)
+    trained = read_weights(Path(source.path).parent / written.weights) if written.weights else None
     for name, given in inputs.items():
         node = _child(tree, "input") if written.input is not None else _child(_child(tree, "inputs"), name)
         with _placed(node):
-            builder.input(name, tuple(read_size(size, merged) for size in given.shape))
+            shape = tuple(read_size(size, merged) for size in given.shape)
+            builder.input(name, shape, density=given.density)
     outputs = list(written.outputs) or [listed[-1].name]
     for layer in _ordered(listed, list(inputs), outputs, tree):
         with _placed(layer.node):
-            _LOWER[type(layer.spec)](_Context(builder, merged, layer.name, layer.inputs), layer.spec)
+            _LOWER[type(layer.spec)](_Context(builder, merged, layer.name, layer.inputs, trained), layer.spec)
+    if trained is not None:
+        trained.check_used(name for name, tensor in builder.tensors.items() if tensor.role == "weight")
     with _placed(tree):
         return builder.build(
             outputs,
-            Source(source.path, "yaml", source.sha256),
+            _source_of(source, trained),
             description=written.description,
             parameters=merged,
             synthetic=written.synthetic,
             notes=_notes(written),
         )
+
+
+def _source_of(source: YamlSource, trained: WeightsFile | None) -> Source:
+    if trained is None:
+        return Source(source.path, "yaml", source.sha256)
+    return Source(source.path, "yaml", joint_hash(source.sha256, trained.sha256), trained.path)
 
 
 def _notes(written: spec.WorkloadSpec) -> list[str]:
@@ -193,6 +206,7 @@ class _Context:
     parameters: Mapping[str, int]
     name: str
     inputs: tuple[str, ...]
+    trained: WeightsFile | None
 
     @property
     def label(self) -> Label:
@@ -209,8 +223,26 @@ class _Context:
             )
         return self.inputs[0]
 
-    def weight(self, part: str, shape: Shape, distribution: Distribution, fan_in: int = 1) -> str:
-        return self.builder.weight(f"{self.name}.{part}", shape, distribution, fan_in=fan_in)
+    def weight(
+        self,
+        part: str,
+        shape: Shape,
+        distribution: Distribution,
+        fan_in: int = 1,
+        draws: tuple[float, int] = (1.0, 0),
+    ) -> str:
+        name = f"{self.name}.{part}"
+        if self.trained is None:
+            return self.builder.weight(
+                name, shape, distribution, fan_in=fan_in, density=draws[0], shared_bits=draws[1]
+            )
+        if draws != (1.0, 0):
+            raise SpecError(
+                f"layer {self.name!r}: weight_density and shared_bits are for weights drawn from a seed, and "
+                "the network's `weights` are given: leave them out"
+            )
+        given = Given(widened(self.trained.take(name, shape)))
+        return self.builder.weight(name, shape, distribution, fan_in=fan_in, values=given)
 
 
 def _conv(at: _Context, layer: spec.Conv) -> None:
@@ -223,7 +255,7 @@ def _conv(at: _Context, layer: spec.Conv) -> None:
             "channels: choose a common divisor"
         )
     per_group = channels // groups
-    weight = at.weight("weight", (out, per_group, r, s), "weight", per_group * r * s)
+    weight = at.weight("weight", (out, per_group, r, s), "weight", per_group * r * s, layer.draws)
     bias = at.weight("bias", (out,), "bias") if layer.bias else ""
     at.builder.conv2d(
         at.label, x, weight, bias, stride=_pair(layer.stride), pad=_pads(layer.pad),
@@ -239,9 +271,16 @@ def _linear(at: _Context, layer: spec.Linear) -> None:
             f"layer {at.name!r} (linear): takes [batch, features] or [batch, tokens, features] and got "
             f"{format_shape(shape)}: add a `{{kind: flatten}}` layer before it"
         )
-    weight = at.weight("weight", (out, shape[-1]), "weight", shape[-1])
+    weight = at.weight("weight", (out, shape[-1]), "weight", shape[-1], layer.draws)
     bias = at.weight("bias", (out,), "bias") if layer.bias else ""
     at.builder.matmul(at.label, x, weight, bias, transpose_b=True)
+
+
+def _recurrent(at: _Context, layer: spec.Recurrent) -> None:
+    found = RecurrentLayer(
+        layer.kind, at.size(layer.hidden), layer.input, layer.bias, layer.batch_first, layer.function
+    )
+    add_recurrent_layer(at.builder, at.label, at.only(), found, at.weight)
 
 
 def _matmul(at: _Context, layer: spec.Matmul) -> None:
@@ -321,6 +360,7 @@ def _slice(at: _Context, layer: spec.Slice) -> None:
 _LOWER: dict[type[spec.Layer], Callable[[_Context, Any], object]] = {
     spec.Conv: _conv,
     spec.Linear: _linear,
+    spec.Recurrent: _recurrent,
     spec.Matmul: _matmul,
     spec.Pool: _pool,
     spec.GlobalPool: _global_pool,

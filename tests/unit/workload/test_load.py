@@ -80,6 +80,11 @@ def test_an_unknown_parameter_is_refused_with_the_nearest(name: str) -> None:
         load_workload(name, bacth=2)
 
 
+def test_a_parameter_may_be_called_anything() -> None:
+    with pytest.raises(SpecError, match="there is no parameter 'name_or_path'"):
+        load_workload("lenet5", name_or_path=1)
+
+
 def test_what_is_no_workload_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="lenet5"):
         load_workload("lenet6")

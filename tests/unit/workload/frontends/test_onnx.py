@@ -268,7 +268,7 @@ def test_filled_placeholders_are_drawn_from_the_seed(tmp_path: Path) -> None:
     assert np.ptp(one.values("w")) > 0.1
     assert not np.array_equal(one.values("w"), two.values("w"))
     assert one.notes == (
-        "1 weight tensors have no values in the source and are drawn from seed 0 (weights He-normal)",
+        "1 weight tensor has no values in the source and is drawn from seed 0 (weights He-normal)",
     )
 
 

@@ -220,7 +220,7 @@ REFUSALS = [
     ("{kind: matmul, inputs: [input]}", "takes two inputs and got 1"),
     ("{kind: flatten, axis: 9}", "axis 9 is out of range"),
     ("{kind: relu, kind: relu}", "net.yaml:4:18: layers[0].kind: the key is written twice"),
-    ("{kind: lstm}", "layers[0].kind: 'lstm' is not known here"),
+    ("{kind: capsule}", "layers[0].kind: 'capsule' is not known here"),
     ("{kind: repeat, times: 0, layers: [{kind: relu}]}", "layers[0].times"),
     ("{kind: repeat, times: 2, layers: []}", "layers[0].layers: has no layers"),
     ("{kind: repeat, times: 2, layers: [{kind: repeat, times: 2, layers: []}]}", "layers[0].layers[0].kind"),
