@@ -6,28 +6,32 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hwsim.checks import check_plans, check_result
+from hwsim.checks import check_plans, check_result, check_storage
 from hwsim.cost import area_table, load_technology, price_actions
 from hwsim.design import Design, load_design
 from hwsim.devices import Device, make_device
 from hwsim.errors import CapacityError, SpecError, UnsupportedError, VerificationError
-from hwsim.functional import estimate_s, verify_program
+from hwsim.functional import estimate_s, execute_stored, verify_program
 from hwsim.plan import Plan, Program, join_plans
 from hwsim.plan.program import check_tiles
-from hwsim.plan.residency import STREAM_SHARES, Schedule, schedule
-from hwsim.result import Provenance, Result, TimingTable, Trace, UsageTable
+from hwsim.plan.residency import STREAM_SHARES, Contents, Schedule, WeightStorage, schedule
+from hwsim.plan.weights import kept_weights, weight_columns
+from hwsim.result import Provenance, Result, TimingTable, Trace, UsageTable, WeightTable
 from hwsim.result.verification import Verification
 from hwsim.sim import attribute_stalls, completions, simulate
 from hwsim.tensor.encoding import FixedPoint, find_fixed_point
 from hwsim.version import __version__
 from hwsim.workload import Workload, load_workload
+from hwsim.workload.graph import WEIGHTED
 from hwsim.workload.operators import Transfer
 
 Progress = Callable[[int, int], None]
+Phase = Callable[[str], None]
 Overrides = Mapping[str, str] | Sequence[str]
 
 VERIFIES_WITHIN_S = 3.0  # what a run that may choose spends on its numbers
@@ -46,6 +50,7 @@ def run(
     timing: str = "auto",
     verify: bool | None = False,
     progress: Progress | None = None,
+    phase: Phase | None = None,
     **parameters: int,
 ) -> Result:
     """Run a workload on a design and return what was found.
@@ -56,11 +61,12 @@ def run(
     `overrides` are "path=value" for design fields; `parameters` (batch=..., seed=...) re-infer the workload.
     `timing` is "auto", "events" or "fast": the paths agree to the picosecond. `verify` computes the numbers
     of the timed schedule as well and compares them with a reference (None: where that takes a few seconds at
-    most). `progress` is called with (tiles done, tiles in all), anew for the numbers. Raises HwsimError for
-    bad input, and VerificationError for wrong numbers.
+    most). `progress` is called with (tiles done, tiles in all), anew for the numbers; `phase` with what is
+    being done before there are tiles to count. Raises HwsimError for bad input, and VerificationError for
+    wrong numbers.
     """
     graph, machine, device = _loaded(workload, design, dtype, weight_dtype, overrides, parameters)
-    prepared = _prepared(graph, machine, device)
+    prepared = _prepared(graph, machine, device, phase)
     trace = simulate(prepared.program, timing, progress)
     result = _result(graph, machine, device, prepared, trace)
     check_result(result)
@@ -89,6 +95,7 @@ def verify(
     fixed_point: str | None = None,
     rounding: str = "nearest_even",
     progress: Progress | None = None,
+    phase: Phase | None = None,
     **parameters: int,
 ) -> Verification:
     """Execute the schedule that `run` times, in the machine's own number format, and compare every
@@ -102,7 +109,7 @@ def verify(
     if fixed is not None and dtype is None:
         dtype = f"int{fixed.bits}"
     graph, machine, device = _loaded(workload, design, dtype, weight_dtype, overrides, parameters)
-    prepared = _prepared(graph, machine, device)
+    prepared = _prepared(graph, machine, device, phase)
     return _verify(graph, machine, device, prepared, fixed_point=fixed, progress=progress)
 
 
@@ -122,8 +129,14 @@ def _loaded(
     return graph.astype(dtype or spec.dtype, weight_dtype), machine, make_device(spec)
 
 
-def _prepared(graph: Workload, machine: Design, device: Device) -> Prepared:
+def _prepared(graph: Workload, machine: Design, device: Device, phase: Phase | None = None) -> Prepared:
     try:
+        if phase is not None and device.reads_contents:
+            _refuse_unsupported(graph, device)
+            phase("running the network to see which activations are zero")
+            read_contents(graph)  # kept for `prepare`
+        if phase is not None:
+            phase("planning the tiles of each operator")
         return prepare(graph, device)
     except (UnsupportedError, CapacityError) as error:
         raise type(error)(f"{graph.name} on {machine.name}: {error}") from None
@@ -165,6 +178,8 @@ class Prepared:
     bound_ps: NDArray[np.int64]  # (operators, resources)
     keys: tuple[tuple[str, str], ...]  # actions
     counts: NDArray[np.int64]  # (operators, keys)
+    weights: WeightTable
+    notes: tuple[str, ...] = ()  # of how weights are kept
 
 
 @lru_cache(maxsize=64)
@@ -172,7 +187,10 @@ def prepare(graph: Workload, device: Device) -> Prepared:
     """Schedule and plan a workload on a device. Kept for the pair, since only time differs between runs of
     it; workloads and devices are immutable."""
     _refuse_unsupported(graph, device)
-    order, plans, program = _fit(graph, device)
+    contents = read_contents(graph) if device.reads_contents else {}
+    storage = device.weight_storage(graph, contents)
+    check_storage(graph, storage)
+    order, plans, program = _fit(graph, device, storage, contents)
     check_plans(order, plans, device.pipeline)
     resources = [r.name for r in device.pipeline.resources]
     bound_ps = np.zeros((len(plans), len(resources)), dtype=np.int64)
@@ -181,22 +199,53 @@ def prepare(graph: Workload, device: Device) -> Prepared:
             bound_ps[i, resources.index(name)] = floor
     keys = tuple(dict.fromkeys(key for plan in plans for key in plan.action_totals))
     counts = np.array([[plan.action_totals.get(key, 0) for key in keys] for plan in plans], dtype=np.int64)
-    return Prepared(order, plans, program, bound_ps, keys, counts.reshape(len(plans), len(keys)))
+    counts = counts.reshape(len(plans), len(keys))
+    weights = WeightTable(**weight_columns(kept_weights(graph, order, plans)))
+    return Prepared(order, plans, program, bound_ps, keys, counts, weights, storage.notes)
 
 
-def _fit(graph: Workload, device: Device) -> tuple[Schedule, tuple[Plan, ...], Program]:
+@lru_cache(maxsize=64)
+def read_contents(graph: Workload) -> Mapping[str, Contents]:
+    """What tensors hold, for a device whose time depends on it: weights as they are, and which elements of
+    inputs and activations are not zero, from executing the network in its own number formats."""
+    products = [op for op in graph.operators if op.kind in WEIGHTED]
+    computed = dict.fromkeys(
+        name
+        for op in products
+        for name in op.inputs
+        if graph.tensors[name].role not in ("weight", "constant")
+    )
+    stored = execute_stored(graph, {}, keep=tuple(computed)) if computed else {}
+    found = {
+        name: Contents(graph.tensors[name], _held(numbers.values != 0)) for name, numbers in stored.items()
+    }
+    weights = (name for op in products for name in op.inputs if name not in computed)
+    return MappingProxyType(found | {name: Contents(graph.tensors[name]) for name in weights})
+
+
+def _held(array: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    array.setflags(write=False)
+    return array
+
+
+def _fit(
+    graph: Workload, device: Device, storage: WeightStorage, contents: Mapping[str, Contents]
+) -> tuple[Schedule, tuple[Plan, ...], Program]:
     """Schedule and plan with the room for streaming that serves best: the least sum, over operators, of the
     time of their busiest resource. A share that some tile cannot do with is passed over."""
     best: tuple[int, Schedule, tuple[Plan, ...]] | None = None
     refusal: CapacityError | None = None
+    chip_bytes = None if device.chip_bytes is None else device.chip_bytes - storage.taken_bytes
     for share in STREAM_SHARES:
         order = schedule(
             graph,
-            chip_bytes=device.chip_bytes,
+            chip_bytes=chip_bytes,
             memory_bytes=device.memory_bytes,
             host_link=device.host_link,
             stream_share=share,
             background_share=device.background_share,
+            storage=storage,
+            contents=contents,
         )
         try:
             plans = _plans(device, order)
@@ -281,8 +330,9 @@ def _result(graph: Workload, machine: Design, device: Device, prepared: Prepared
         area=area_table(device.components(), technology),
         peak_chip_bytes=order.peak_chip_bytes,
         spilled=order.spilled,
+        weights=prepared.weights,
         published=machine.published,
-        provenance=_provenance(graph, machine, device, technology.name, trace.path),
+        provenance=_provenance(graph, machine, device, prepared, technology.name, trace.path),
         trace=trace,
     )
 
@@ -291,6 +341,8 @@ def _timing_table(device: Device, prepared: Prepared, trace: Trace) -> TimingTab
     stalls = attribute_stalls(prepared.program, trace, device.focus, device.causes)
     operators, resources = prepared.schedule.operators, device.pipeline.resources
     problems = [op.problem for op in operators]
+    parts = tuple(dict.fromkeys(part for plan in prepared.plans for part in plan.part_totals))
+    cycles = [[plan.part_totals.get(part, 0) for part in parts] for plan in prepared.plans]
     return TimingTable(
         names=tuple(op.name for op in operators),
         kinds=tuple(op.kind for op in operators),
@@ -309,10 +361,14 @@ def _timing_table(device: Device, prepared: Prepared, trace: Trace) -> TimingTab
         servers=tuple(r.servers for r in resources),
         bound_ps=prepared.bound_ps,
         makespan_ps=trace.makespan_ps,
+        parts=parts,
+        part_cycles=np.array(cycles, dtype=np.int64).reshape(len(operators), len(parts)),
     )
 
 
-def _provenance(graph: Workload, machine: Design, device: Device, technology: str, path: str) -> Provenance:
+def _provenance(
+    graph: Workload, machine: Design, device: Device, prepared: Prepared, technology: str, path: str
+) -> Provenance:
     ideal = tuple(
         f"{name}: unlimited in this design, so it has no energy and no area" for name in device.ideal
     )
@@ -326,6 +382,6 @@ def _provenance(graph: Workload, machine: Design, device: Device, technology: st
         parameters=dict(graph.parameters),
         technology=technology,
         timing=path,
-        notes=tuple(graph.notes),
+        notes=(*graph.notes, *prepared.notes),
         unmodelled=(NUMBERS_UNMODELLED, *ALWAYS_UNMODELLED, *device.unmodelled, *ideal),
     )

@@ -8,14 +8,20 @@ tensors' own sizes, the machine's own rates) and so share no formula with the ti
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hwsim.errors import CheckError
 from hwsim.plan import Pipeline, Plan
-from hwsim.plan.residency import Residency, Schedule
+from hwsim.plan.mapping import GemmMapping, StreamMapping
+from hwsim.plan.residency import Contents, Residency, Schedule, WeightStorage
 from hwsim.result import Result
-from hwsim.workload.operators import Conv2d, Matmul, Operator, Transfer
+from hwsim.tensor.formats import format_bits
+from hwsim.tensor.tensor import read_values
+from hwsim.workload.graph import Workload
+from hwsim.workload.operators import Conv2d, Matmul, Operator, OperatorProblem, Recurrent, Transfer
 
 
 def check_plans(plan_schedule: Schedule, plans: Sequence[Plan], pipeline: Pipeline) -> None:
@@ -34,6 +40,16 @@ def check_result(result: Result) -> None:
     """Raise CheckError naming every rule that `result` breaks."""
     broken = [*_bounds(result), *_busy(result), *_stalls(result), *_energy(result)]
     _refuse(f"{result.workload} on {result.design}: the result", broken)
+
+
+def check_storage(workload: Workload, storage: WeightStorage) -> None:
+    """Raise CheckError where a device would leave out weights that are not zero (rule 2)."""
+    broken = []
+    for name, kept in storage.nonzeros.items():
+        tensor = workload.tensors[name]
+        if kept < round(tensor.density * tensor.elements):
+            broken.append(f"{name}: {kept} weights are stored of {tensor.density:.4%} of {tensor.elements}")
+    _refuse("the weights", broken)
 
 
 def _refuse(what: str, broken: Sequence[str]) -> None:
@@ -100,19 +116,98 @@ def expected_macs(operator: Operator) -> int:
         # An output row more than the floor is a front end's rounding up, and costs what it computes.
         high, wide = max(high, p.P), max(wide, p.Q)
         return p.N * high * wide * p.K * p.R * p.S * p.C // p.groups
+    if isinstance(p, Recurrent):
+        products = {"lstm": 4, "gru": 3, "rnn": 1}[p.cell]
+        return products * (p.N * p.T) * (p.H * p.H + p.H * p.I)
     return p.B * p.M * p.N * p.K if isinstance(p, Matmul) else 0
 
 
 def _work(plan_schedule: Schedule, plans: Sequence[Plan]) -> Iterator[str]:
     """Rule 2: the tiles multiply the whole problem, no more than the zeros that packing adds, no less."""
-    for op, plan in zip(plan_schedule.operators, plans, strict=True):
+    for op, residency, plan in zip(plan_schedule.operators, plan_schedule.residencies, plans, strict=True):
+        if isinstance(plan.mapping, StreamMapping):
+            assert residency is not None
+            yield from _sparse_work(op, residency, plan)
+            continue
         wanted = expected_macs(op)
+        kept = residency.operands[1].nonzeros if residency is not None and wanted else None
+        if kept is not None and isinstance(op.problem, Matmul):
+            # Each stored weight meets every row of the other operand; those that are zero are skipped.
+            wanted = op.problem.B * op.problem.M * kept
         done = sum(count for (_, action), count in plan.action_totals.items() if action.startswith("mac_"))
-        if plan.mapping is not None and plan.mapping.packed > 1:
+        if isinstance(plan.mapping, GemmMapping) and plan.mapping.packed > 1:
             if done < wanted:
                 yield f"{op.name}: {done} multiplications for {wanted} MACs"
-        elif done != wanted:
+        elif done != wanted and done not in minimal_multiplications(op):
             yield f"{op.name}: {done} multiplications for {wanted} MACs"
+
+
+def minimal_multiplications(operator: Operator) -> tuple[int, ...]:
+    """Multiplications of Winograd's minimal filtering of a convolution, F(2x2, 3x3) and F(4x4, 3x3): of each
+    tile of m x m results, (m + 2)**2 for each pair of channels (Lavin and Gray, CVPR 2016). None for windows
+    that it does not serve."""
+    p = operator.problem
+    if not isinstance(p, Conv2d) or (p.R, p.S, *p.stride, *p.dilation, p.groups) != (3, 3, 1, 1, 1, 1, 1):
+        return ()
+    return tuple(p.N * -(-p.P // m) * -(-p.Q // m) * (m + 2) ** 2 * p.C * p.K for m in (2, 4))
+
+
+def _sparse_work(op: Operator, residency: Residency, plan: Plan) -> Iterator[str]:
+    """Rule 2 where zeros are skipped: every pair of nonzero numbers is multiplied, padding zeros are counted
+    beside them, and each cycle of each processing element has a name."""
+    parts = plan.part_totals
+    done = sum(count for (_, action), count in plan.action_totals.items() if action.startswith("mac_"))
+    first, second = (operand.contents for operand in residency.operands[:2])
+    assert first is not None
+    assert second is not None
+    wanted = nonzero_products(op.problem, bool(dict(op.attributes).get("trans_b", False)), first, second)
+    if parts["multiply"] != wanted:
+        yield f"{op.name}: {parts['multiply']} multiplications for {wanted} pairs of nonzero numbers"
+    if done != wanted + parts["padding"]:
+        yield f"{op.name}: {done} multiplications charged for {wanted} and {parts['padding']} of padding"
+    if any(cycles < 0 for cycles in parts.values()):
+        yield f"{op.name}: a part of the elements' cycles is negative"
+    mapping, stages = plan.mapping, plan.pipeline.stage_index
+    assert isinstance(mapping, StreamMapping)
+    compute = int(plan.stage_totals[stages("compute")])
+    if sum(parts.values()) != compute * mapping.pes:
+        yield f"{op.name}: cycles of its elements add up to {sum(parts.values())} in {compute} of the array"
+    if mapping.by_pass:
+        # Between two passes all sums wait outside; none is narrower than the result that it becomes.
+        left = sum(part.opens_pass for part in mapping.parts) - 1
+        waiting = left * -(-residency.output.elements * format_bits(residency.output.dtype) // 8)
+        for stage in ("store", "load"):
+            if int(plan.stage_totals[stages(stage)]) < waiting:
+                yield f"{op.name}: {stage} moves less than the {waiting} bytes of sums between passes"
+
+
+@lru_cache(maxsize=128)
+def nonzero_products(problem: OperatorProblem, transposed: bool, first: Contents, second: Contents) -> int:
+    """Multiplications of two numbers that are both not zero, tap by tap of a window and channel by channel.
+    Kept, since the same tensors meet on many machines."""
+    assert first.nonzero is not None
+    p, active = problem, first.nonzero
+    weights = read_values(second.tensor) != 0
+    if isinstance(p, Matmul):
+        kept = weights.sum(axis=-1 if not transposed else -2, dtype=np.int64).reshape(-1)
+        return int(active.reshape(-1, p.K).sum(axis=0, dtype=np.int64) @ kept)
+    assert isinstance(p, Conv2d)
+    per_group = p.C // p.groups
+    total = 0
+    for r in range(p.R):
+        for s in range(p.S):
+            seen = _reached(active, p, r, s).sum(axis=(0, 2, 3), dtype=np.int64)
+            kept = weights[:, :, r, s].reshape(p.groups, -1, per_group).sum(axis=1, dtype=np.int64)
+            total += int(seen @ kept.reshape(-1))
+    return total
+
+
+def _reached(active: NDArray[np.bool_], p: Conv2d, r: int, s: int) -> NDArray[np.bool_]:
+    """The elements of the feature map that tap (r, s) of all windows reads, padding left out."""
+    rows = np.arange(p.P) * p.stride[0] + r * p.dilation[0] - p.pad[0]
+    columns = np.arange(p.Q) * p.stride[1] + s * p.dilation[1] - p.pad[1]
+    rows, columns = rows[(rows >= 0) & (rows < p.H)], columns[(columns >= 0) & (columns < p.W)]
+    return active[:, :, rows][:, :, :, columns]
 
 
 def _bytes(plan_schedule: Schedule, plans: Sequence[Plan], pipeline: Pipeline) -> Iterator[str]:
@@ -171,5 +266,6 @@ def _energy(result: Result) -> Iterator[str]:
     usage = result.usage
     if (usage.counts < 0).any() or (usage.energy_pj_per_count < 0).any():
         yield "a count or an energy is negative"
-    if result.macs and not result.multiplications:
+    # A machine that skips zeros may have nothing to multiply: what it skips was checked pair by pair.
+    if result.macs and not result.multiplications and "multiply" not in result.timing.parts:
         yield "no multiplication was charged"

@@ -9,6 +9,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from hwsim.cost.figures import Figure
 from hwsim.cost.technology import Technology
 from hwsim.errors import CheckError
 from hwsim.plan import Component
@@ -52,7 +53,10 @@ def _price_actions(components: tuple[Component, ...], keys: Keys, technology: Te
             f"actions are charged to {', '.join(unknown)}, and the machine has only {', '.join(parts)}. "
             "This is a fault of hwsim, please report it"
         )
-    figures = [technology.energy_pj(parts[name], action) for name, action in keys]
+    figures = [
+        _calibrated(technology.energy_pj(parts[name], action), parts[name].energy_scale)
+        for name, action in keys
+    ]
     prices = np.array([figure.value for figure in figures], dtype=np.float64)
     return PriceList(keys, prices, tuple(figure.source for figure in figures))
 
@@ -60,13 +64,19 @@ def _price_actions(components: tuple[Component, ...], keys: Keys, technology: Te
 @lru_cache(maxsize=256)
 def _area_table(components: tuple[Component, ...], technology: Technology) -> AreaTable:
     _by_name(components)
-    areas = [technology.area_mm2(component) for component in components]
+    areas = [_calibrated(technology.area_mm2(part), part.area_scale) for part in components]
     leakages = [technology.leakage_w(component) for component in components]
     return AreaTable(
         tuple(component.name for component in components),
         tuple(area.value for area in areas),
         tuple(leakage.value for leakage in leakages),
         tuple(f"area: {a.source}. leakage: {w.source}" for a, w in zip(areas, leakages, strict=True)),
+    )
+
+
+def _calibrated(figure: Figure, scale: float) -> Figure:
+    return (
+        figure if scale == 1 else Figure(figure.value * scale, f"x {scale:g} by calibration. {figure.source}")
     )
 
 

@@ -1,6 +1,7 @@
 """Technology tables: CSV files in designs/technology, one a family of figures, each row with its source.
 
-Columns: `component` and `action` say what is priced; `variant` is the number format or the memory or link
+Columns: `component` and `action` say what is priced; `variant` is the number format (of an adder that counts
+ones, popcount; of ternary and binary multipliers, for one bit of the other number) or the memory or link
 technology; `width_bits` and `capacity_bytes` the access and the bank, `node_nm` the process that the figure
 holds for (blank: any), `scaling` how it follows the node (logic, sram or none). `confidence` is confirmed
 (read in the source or a second transcription of it), recalled (not read again), derived (computed as the

@@ -18,7 +18,7 @@ from hwsim.cost.table import TableRow, read_table
 from hwsim.errors import SpecError, UnsupportedError
 from hwsim.library import find
 from hwsim.plan import Component
-from hwsim.tensor.formats import find_format
+from hwsim.tensor.formats import Format, find_format
 
 UM2_PER_MM2 = 10**6
 
@@ -48,7 +48,12 @@ class Technology:
 
     def leakage_w(self, component: Component) -> Figure:
         """W that all instances leak, and the source: SRAM by its bytes, everything else by its area as logic.
-        Refresh and standby of memories off the chip are not in it."""
+        Refresh and standby of memories off the chip are not in it; a clock network and a
+        package draw what their design says."""
+        if component.kind == "clock":
+            return Figure(component.static_w, "a calibrated constant of the design")
+        if component.kind == "package":
+            return Figure(component.static_w, "as the design states it")
         if component.kind == "sram":
             bank = bank_leakage_w(self.figures, component)
             return Figure(component.instances * bank.value, bank.source)
@@ -93,16 +98,24 @@ def _known_kind(component: Component) -> str:
 def _mac(figures: Figures, component: Component, action: str) -> Figure:
     if not action.startswith("mac_"):
         raise refuse(component.name, component.kind, action, "mac_<format>, such as mac_int8")
+    if component.action_pj:
+        return Figure(component.action_pj, "as the design states it")
     return mac_energy(figures, component.dtype, action.removeprefix("mac_"))
+
+
+def _package(_: Figures, component: Component, action: str) -> Figure:
+    if action != "busy":
+        raise refuse(component.name, component.kind, action, "busy")
+    return Figure(component.action_pj, "as the design states it")
 
 
 def _vector(figures: Figures, component: Component, action: str) -> Figure:
     """A lane multiplies and adds once an element operation: enough to scale, compare, pool or add. Tables and
-    exponentials of sigmoid, tanh and softmax are not priced apart."""
+    exponentials of sigmoid, tanh and softmax are not priced apart. A lane is at least 8 bits wide."""
     name, _, dtype = action.partition("_")
     if name != "op" or not (dtype or component.dtype):
         raise refuse(component.name, component.kind, action, "op and op_<format>, such as op_int8")
-    number_format = find_format(dtype or component.dtype)
+    number_format = _lane_format(dtype or component.dtype)
     one = multiply_add(figures, "energy", number_format, number_format)
     return Figure(one.value, f"a lane taken to multiply and add once. {one.source}")
 
@@ -127,6 +140,17 @@ def _per_byte(*actions: str) -> Callable[[Figures, Component, str], Figure]:
     return energy
 
 
+def _lane_format(name: str) -> Format:
+    """What a vector lane computes in: numbers narrower than a byte are scaled and compared as int8."""
+    found = find_format(name)
+    return find_format("int8") if found.bits < 8 else found
+
+
+def _lane_area(figures: Figures, component: Component) -> Figure:
+    number_format = _lane_format(component.dtype)
+    return multiply_add(figures, "area", number_format, number_format)
+
+
 def _arithmetic_area(figures: Figures, component: Component) -> Figure:
     number_format = find_format(component.dtype)
     return multiply_add(figures, "area", number_format, number_format)
@@ -149,6 +173,10 @@ def _listed_area(figures: Figures, component: Component) -> Figure:
     return figures.at_node(figures.row(component.kind, "area", component.technology), "area")
 
 
+def _no_area(_: Figures, component: Component) -> Figure:
+    return Figure(0.0, f"{component.name} has no area apart from the parts that it serves")
+
+
 _ENERGY: dict[str, Callable[[Figures, Component, str], Figure]] = {
     "mac": _mac,
     "vector": _vector,
@@ -157,13 +185,17 @@ _ENERGY: dict[str, Callable[[Figures, Component, str], Figure]] = {
     "dram": _per_byte("read", "write"),
     "link": _per_byte("transfer"),
     "control": _per_byte(),
+    "clock": _per_byte(),
+    "package": _package,
 }
 _AREA_UM2: dict[str, Callable[[Figures, Component], Figure]] = {
     "mac": _arithmetic_area,
-    "vector": _arithmetic_area,
+    "vector": _lane_area,
     "register": _register_area,
     "sram": bank_area_um2,
     "dram": _listed_area,
     "link": _listed_area,
     "control": _listed_area,
+    "clock": _no_area,
+    "package": _no_area,
 }

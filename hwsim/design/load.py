@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from hwsim.design.host import host_design
 from hwsim.design.spec import DEVICE_SPECS, Design
 from hwsim.errors import SpecError
 from hwsim.library import find
 from hwsim.schema import (
     Node,
     Overrides,
+    Source,
     file_keys,
     json_schema,
     kind_words,
@@ -23,12 +27,17 @@ from hwsim.schema import (
     read_source,
 )
 
+HOST = "host"  # the machine at hand, unless a file of that name is found
+HOST_PLACE = "the machine at hand"  # instead of a path
+
 _CACHE_SIZE = 64
 _cache: OrderedDict[tuple[str, str, tuple[str, ...]], Design] = OrderedDict()
 
 
 def load_design(design: str | Path | Design, overrides: Overrides = ()) -> Design:
     """A design by name, by path, or as it is; with `overrides` ("path=value" each, or a mapping) on top.
+    "host" is the machine at hand where no file has that name; its memory and clock are measured then, once a
+    process, which takes about a second.
 
     Raises SpecError with every problem of file and overrides, each with its place.
     """
@@ -40,7 +49,7 @@ def load_design(design: str | Path | Design, overrides: Overrides = ()) -> Desig
         return override_spec(design, overrides) if listed else design
     if not isinstance(design, str | Path):  # a caller without types
         raise SpecError(f"a design is given by name, path or as a Design, not as {type(design).__name__}")
-    source = read_source(find("designs", design))
+    source = _source(design)
     key = (source.path, source.sha256, listed)
     if key in _cache:
         _cache.move_to_end(key)
@@ -50,6 +59,31 @@ def load_design(design: str | Path | Design, overrides: Overrides = ()) -> Desig
     if len(_cache) > _CACHE_SIZE:
         _cache.popitem(last=False)
     return loaded
+
+
+def design_text(design: Design) -> str:
+    """The text of the file that a design was read from. Raises SpecError where there is none."""
+    if not design.path:
+        raise SpecError(f"design {design.name} was made in code and has no file")
+    if design.path == HOST_PLACE:
+        return _host().content.decode("utf-8")
+    return read_source(design.path).content.decode("utf-8-sig")
+
+
+def _source(design: str | Path) -> Source:
+    try:
+        path = find("designs", design)
+    except SpecError:
+        if str(design) != HOST:
+            raise
+        return _host()
+    return read_source(path)
+
+
+@cache
+def _host() -> Source:
+    content = host_design().encode("utf-8")
+    return Source(HOST_PLACE, content, hashlib.sha256(content).hexdigest())
 
 
 def full_form(tree: Node) -> Node:

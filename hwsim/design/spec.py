@@ -6,12 +6,15 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated
 
+from hwsim.design.kinds.cpu import CpuSpec
+from hwsim.design.kinds.eie import EieSpec
+from hwsim.design.kinds.gpu import GpuSpec
 from hwsim.design.kinds.systolic import SystolicSpec
 from hwsim.schema import Spec, by_kind, field, quantity
 
 # The device kinds. A new kind is one spec here, `DeviceSpec = A | B`, and its behaviour in hwsim.devices.
-DEVICE_SPECS: tuple[type[Spec], ...] = (SystolicSpec,)
-DeviceSpec = SystolicSpec
+DEVICE_SPECS: tuple[type[Spec], ...] = (SystolicSpec, EieSpec, CpuSpec, GpuSpec)
+DeviceSpec = SystolicSpec | EieSpec | CpuSpec | GpuSpec
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from hwsim.plan import Cause, Component, Pipeline, Plan
-from hwsim.plan.residency import Residency
+from hwsim.plan.residency import Contents, Residency, WeightStorage
+from hwsim.workload.graph import Workload
 from hwsim.workload.operators import Operator
 
 
@@ -23,6 +24,7 @@ class Device(Protocol):
     memory_bytes: int | None
     host_link: bool
     background_share: float
+    reads_contents: bool  # whether plans depend on which numbers are zero
 
     @property
     def ideal(self) -> tuple[str, ...]:
@@ -37,6 +39,9 @@ class Device(Protocol):
 
     def supports(self, operator: Operator, formats: Sequence[str]) -> str:
         """Why the operator cannot run here, or an empty string."""
+
+    def weight_storage(self, workload: Workload, contents: Mapping[str, Contents]) -> WeightStorage:
+        """How the weights of a whole network are kept here. `contents` is empty where they are not read."""
 
     def plan(self, operator: Operator, residency: Residency | None) -> Plan:
         """Demands of one operator under its residency (None for views and transfers)."""

@@ -7,9 +7,17 @@ from functools import lru_cache
 from typing import Any
 
 from hwsim.devices.base import Device
+from hwsim.devices.cpu import CpuDevice
+from hwsim.devices.eie import EieDevice
+from hwsim.devices.gpu import GpuDevice
 from hwsim.devices.systolic import SystolicDevice
 
-KINDS: dict[str, Callable[[Any], Device]] = {"systolic": SystolicDevice}
+KINDS: dict[str, Callable[[Any], Device]] = {
+    "systolic": SystolicDevice,
+    "eie": EieDevice,
+    "cpu": CpuDevice,
+    "gpu": GpuDevice,
+}
 
 
 @lru_cache(maxsize=64)

@@ -9,6 +9,7 @@ waits for the operands of its operator. Pointwise and pooling operators run on t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from functools import cached_property
 
@@ -16,17 +17,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwsim.design.kinds.systolic import SystolicSpec
+from hwsim.devices.columns import lay_out
 from hwsim.devices.systolic_gemm import ArrayShape, Gemm, GemmTiles, lower, mappings, tiles_of
 from hwsim.devices.systolic_parts import ideal_parts, native_bits, systolic_components
 from hwsim.devices.systolic_pipeline import CAUSES, make_pipeline
-from hwsim.devices.systolic_vector import VECTOR_KINDS, result_operations, vector_tiles
+from hwsim.devices.systolic_recurrent import all_steps, step_moves, step_products
+from hwsim.devices.systolic_vector import UNIT_KINDS, result_operations, vector_operations, vector_tiles
 from hwsim.errors import UnsupportedError
 from hwsim.plan import Component, Pipeline, Plan, Resource
-from hwsim.plan.mapping import GemmMapping
+from hwsim.plan.mapping import GemmMapping, StepMapping
 from hwsim.plan.program import check_tiles
-from hwsim.plan.residency import Residency
-from hwsim.tensor.formats import format_bits
-from hwsim.workload.operators import Operator, Transfer
+from hwsim.plan.residency import Contents, Residency, WeightStorage
+from hwsim.tensor.formats import accumulator_format
+from hwsim.workload.graph import Workload
+from hwsim.workload.operators import Operator, Recurrent, Transfer
+
+SUM_OF_FLOATS_BITS = 32
 
 
 def format_pair(activation: str, weight: str) -> str:
@@ -38,6 +44,7 @@ class SystolicDevice:
     """Behaviour of a systolic spec; see `hwsim.devices.base.Device` for the contract."""
 
     focus = "compute"
+    reads_contents = False
     unmodelled = (
         "clock trees, control and idle logic, standby and refresh of the memory: real parts draw more",
         "both directions of the host link at once: they take turns",
@@ -69,14 +76,31 @@ class SystolicDevice:
 
     def supports(self, operator: Operator, formats: Sequence[str]) -> str:
         if operator.kind in ("conv2d", "matmul"):
-            pair = format_pair(formats[0], formats[1])
-            known = self.spec.array.cycles_per_row
-            if pair not in known:
-                return f"the array multiplies {', '.join(known)}, not {pair}; choose one with --dtype"
-            return ""
-        if operator.kind in (*VECTOR_KINDS, "view", "transfer"):
+            return self._multiplies(((formats[0], formats[1]),))
+        if isinstance(operator.problem, Recurrent):
+            return self._multiplies(tuple((formats[0], b) for b in formats[1 : 1 + operator.problem.weights]))
+        if operator.kind in (*UNIT_KINDS, "view", "transfer"):
             return ""
         return f"the systolic kind has no way to run a {operator.kind}"
+
+    def _multiplies(self, pairs: Sequence[tuple[str, str]]) -> str:
+        """Why the array cannot multiply such pairs of formats, or an empty string."""
+        known, bits = self.spec.array.cycles_per_row, self.spec.accumulators.width_bits
+        for a, b in pairs:
+            pair = format_pair(a, b)
+            if pair not in known:
+                return f"the array multiplies {', '.join(known)}, not {pair}; choose one with --dtype"
+            if accumulator_format(a) == "fp32" and bits < SUM_OF_FLOATS_BITS:
+                return (
+                    f"accumulators of {bits} bits cannot hold sums of {pair} in fp32: set "
+                    "accumulators.width_bits to 32 or more, or choose integers with --dtype"
+                )
+        return ""
+
+    def weight_storage(self, workload: Workload, contents: Mapping[str, Contents]) -> WeightStorage:
+        """Dense, in the memory outside."""
+        del workload, contents
+        return WeightStorage()
 
     def plan(self, operator: Operator, residency: Residency | None) -> Plan:
         key = (operator.problem, residency, result_operations(operator))
@@ -92,28 +116,51 @@ class SystolicDevice:
             return self._columns(np.zeros(0, dtype=np.int32), 0, {}, {}, {}, {})
         if reason := self.supports(operator, [o.dtype for o in residency.operands]):
             raise UnsupportedError(f"operator {operator.name} ({operator.kind}): {reason}")
-        if operator.kind in VECTOR_KINDS:
+        if operator.kind in UNIT_KINDS:
             return self._plan_vector(operator, residency)
-        return self._plan_gemm(operator, residency)
+        if isinstance(operator.problem, Recurrent):
+            return self._plan_recurrent(operator, operator.problem, residency)
+        return self._best_gemm(operator, lower(operator, residency), residency)[1]
 
     # -- plans -----------------------------------------------------------------------------------------
 
-    def _plan_gemm(self, operator: Operator, residency: Residency) -> Plan:
-        gemm = lower(operator, residency, _Bits())
+    def _best_gemm(self, operator: Operator, gemm: Gemm, residency: Residency) -> tuple[GemmMapping, Plan]:
+        """The mapping whose busiest resource has the least to do, and its plan. The constants of fused steps
+        come with the first tile."""
         extra = sum(o.size_bytes for o in residency.operands[2:] if o.place != "chip")
-        best: Plan | None = None
+        best: tuple[GemmMapping, Plan] | None = None
         for mapping in mappings(gemm, self._array_shape, residency.stream_bytes):
             side = f"on a {self.spec.array.rows} x {self.spec.array.cols} array"
             check_tiles(mapping.tiles, f"operator {operator.name} needs", side, "use a larger array")
             plan = self._gemm_columns(gemm, mapping, extra)
-            if best is None or self._floor_ps(plan) < self._floor_ps(best):
-                best = plan
+            if best is None or self._floor_ps(plan) < self._floor_ps(best[1]):
+                best = mapping, plan
         assert best is not None
         return best
 
-    def _gemm_columns(self, gemm: Gemm, mapping: GemmMapping, extra_bytes: int) -> Plan:
+    def _plan_recurrent(self, operator: Operator, problem: Recurrent, residency: Residency) -> Plan:
+        """Steps one after the other; see `systolic_recurrent`."""
+        products = step_products(problem, residency)
+        if reason := self._multiplies([(gemm.a.dtype, gemm.b.dtype) for gemm in products]):
+            raise UnsupportedError(f"operator {operator.name} ({problem.cell}): {reason}")
+        mapping = StepMapping(
+            problem.T, tuple(self._best_gemm(operator, gemm, residency)[0] for gemm in products)
+        )
+        moves = step_moves(problem, residency, self.spec.activation_unit.lanes, operator.name)
+        what = f"operator {operator.name} ({problem.T:,} steps) needs"
+        check_tiles(mapping.tiles, what, "", "use a larger array or fewer steps")
+        return all_steps(problem, residency, mapping, moves, self.spec.array.dataflow, self._gemm_columns)
+
+    def _gemm_columns(
+        self, gemm: Gemm, mapping: GemmMapping, extra_bytes: int, comes: bool = True, goes: bool = True
+    ) -> Plan:
+        """Columns of a product. Its block of weights is in the array before it unless it `comes`, and stays
+        there unless it `goes`: those are for the steps of an operator that all use one block."""
         spec = self.spec
         tiles = tiles_of(gemm, mapping, spec.array.dataflow)
+        if not comes or not goes:
+            came = tiles.weight_bytes * comes
+            tiles = replace(tiles, fresh=tiles.fresh & comes, spent=tiles.spent & goes, weight_bytes=came)
         t = tiles.kinds
         pair = format_pair(gemm.a.dtype, gemm.b.dtype)
         cycles, settle = self._array_cycles(tiles, spec.array.cycles_per_row[pair])
@@ -195,17 +242,17 @@ class SystolicDevice:
         """Bytes written into PE registers. Every multiplication latches a partial sum and what streams past;
         a byte of the stationary operand passes through (R + 1) / 2 rows as it is shifted in."""
         t, dataflow = tiles.kinds, self.spec.array.dataflow
-        a_bytes, b_bytes = -(-gemm.a_bits // 8), -(-gemm.b_bits // 8)
-        streamed = {"ws": a_bytes, "is": b_bytes, "os": a_bytes + b_bytes}[dataflow]
-        latched = tiles.multiplications * (self.spec.accumulators.width_bits // 8 + streamed)
+        streamed = {"ws": gemm.a_bits, "is": gemm.b_bits, "os": gemm.a_bits + gemm.b_bits}[dataflow]
+        latched = -(-tiles.multiplications * (self.spec.accumulators.width_bits + streamed) // 8)
         if dataflow == "os":
             return latched
-        held = t.k * t.n * b_bytes if dataflow == "ws" else t.k * t.m * a_bytes
+        bits = t.n * gemm.b_bits if dataflow == "ws" else t.m * gemm.a_bits
+        held = -(-t.k * bits // 8)
         return latched + (self.spec.array.rows + 1) * held // 2 * tiles.fresh
 
     def _plan_vector(self, operator: Operator, residency: Residency) -> Plan:
         tiles = vector_tiles(operator, residency)
-        work = tiles.results * result_operations(operator)
+        work = tiles.operations(operator)
         read = {place: tiles.share(residency.operands, place) for place in ("chip", "memory", "weights")}
         written = tiles.share([residency.output], residency.output.place)
         to_memory = residency.output.place == "memory"
@@ -219,7 +266,7 @@ class SystolicDevice:
         streams = {"stream": loads > 0, "outbound": demands["store"] > 0}
         actions = {
             ("activation_unit", f"op_{residency.output.dtype}"): work,
-            ("unified_buffer", "read"): read["chip"] + loads,
+            ("unified_buffer", "read"): tiles.buffer_reads(operator, residency, read["chip"] + loads),
             ("unified_buffer", "write"): written,
         }
         return self._columns(tiles.kind_of_tile, len(written), demands, streams, streams, actions)
@@ -248,18 +295,16 @@ class SystolicDevice:
         actions: Mapping[tuple[str, str], NDArray[np.int64]],
         mapping: GemmMapping | None = None,
     ) -> Plan:
-        """Lay named columns out in the pipeline's order; stages and pools not named demand nothing."""
-        stages, pools = self.pipeline.stages, self.pipeline.pools
-        zero = np.zeros(kinds, dtype=np.int64)
-        none = np.zeros(kinds, dtype=np.bool_)
-        return Plan(
+        return lay_out(
             self.pipeline,
             kind_of_tile,
-            np.array([demands.get(s.name, zero) for s in stages], dtype=np.int64).reshape(len(stages), kinds),
-            np.array([takes.get(p.name, none) for p in pools], dtype=np.bool_).reshape(len(pools), kinds),
-            np.array([frees.get(p.name, none) for p in pools], dtype=np.bool_).reshape(len(pools), kinds),
-            {key: counts for key, counts in actions.items() if key[0] not in self.ideal},
-            mapping,
+            kinds,
+            demands,
+            takes,
+            frees,
+            actions,
+            mapping=mapping,
+            ideal=self.ideal,
         )
 
     # -- figures ---------------------------------------------------------------------------------------
@@ -291,31 +336,35 @@ class SystolicDevice:
         operands = (*residency.operands, residency.output)
         memory = sum(o.size_bytes for o in operands if o.place != "chip")
         if operator.kind == "conv2d" and residency.operands[0].place != "chip":
-            gemm = lower(operator, residency, _Bits())
+            gemm = lower(operator, residency)
             memory -= gemm.a.size_bytes - min(gemm.a.size_bytes, gemm.compulsory_input_bytes)
         found = {"weight_memory": resources["weight_memory"].duration_ps(memory)}
         if self.spec.activation_unit.lanes is not None:
-            work = residency.output.elements * result_operations(operator)
+            results = residency.output.elements
+            work = vector_operations(operator, results, results)
             lanes = self.spec.activation_unit.lanes
             found["activation_unit"] = _floor(resources["activation_unit"], work, lanes)
         if operator.macs:
-            pair = format_pair(residency.operands[0].dtype, residency.operands[1].dtype)
+            weights = operator.problem.weights if isinstance(operator.problem, Recurrent) else 1
+            first, *others = (o.dtype for o in residency.operands[: 1 + weights])
+            cycles = min(self.spec.array.cycles_per_row[format_pair(first, other)] for other in others)
             pes = self.spec.array.rows * self.spec.array.cols
-            work = operator.macs * self.spec.array.cycles_per_row[pair]
+            work = operator.problem.macs * cycles
             found["array"] = _floor(resources["array"], work, pes)
         return found
 
     def wait_name(self, consumer: Operator, operand: int, producer: Operator, place: str) -> str:
+        # Of a recurrent operator the first operand is all that another computes.
         product = consumer.kind in ("conv2d", "matmul")
+        if isinstance(consumer.problem, Recurrent):
+            product = consumer.problem.I > 0
         if place == "memory":
             return "reload_weights" if product and operand > 0 else "reload"
         if isinstance(consumer.problem, Transfer):
             return "result"
         stationary = product and operand == {"is": 0, "ws": 1}.get(self.spec.array.dataflow)
-        if isinstance(producer.problem, Transfer):
-            name = "input"
-        else:
-            name = "raw" if producer.kind in ("conv2d", "matmul") else "vector"
+        made = "raw" if producer.macs else "vector"
+        name = "input" if isinstance(producer.problem, Transfer) else made
         return f"{name}_shift" if stationary else name
 
     def _drain_cycles(self, operations: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -341,13 +390,6 @@ class SystolicDevice:
 
     def components(self) -> tuple[Component, ...]:
         return self._components
-
-
-class _Bits(dict[str, int]):
-    """Format name -> bits, looked up in the format table."""
-
-    def __missing__(self, name: str) -> int:
-        return format_bits(name)
 
 
 def _floor(resource: Resource, work: int, per_cycle: int) -> int:

@@ -18,6 +18,7 @@ from hwsim.errors import CapacityError
 from hwsim.plan.mapping import GemmMapping
 from hwsim.plan.residency import Operand, Residency
 from hwsim.plan.tiling import TileKinds, tile_kinds
+from hwsim.tensor.formats import format_bits
 from hwsim.units import format_bytes
 from hwsim.workload.operators import Conv2d, Matmul, Operator
 
@@ -87,10 +88,11 @@ def _elements(conv: Conv2d, rows: int, step: int) -> int:
     return min(lines, conv.N * conv.H) * conv.W
 
 
-def lower(operator: Operator, residency: Residency, bits: dict[str, int]) -> Gemm:
+def lower(operator: Operator, residency: Residency) -> Gemm:
     """The matrix products behind an operator: M = N P Q, N = K / groups, K = C / groups R S for conv2d."""
     a, b, out = residency.operands[0], residency.operands[1], residency.output
-    widths = (bits[a.dtype], bits[b.dtype], bits[out.dtype], result_operations(operator))
+    bits = format_bits(a.dtype), format_bits(b.dtype), format_bits(out.dtype)
+    widths = (*bits, result_operations(operator))
     problem = operator.problem
     if isinstance(problem, Conv2d):
         g = problem.groups

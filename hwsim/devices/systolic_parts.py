@@ -60,7 +60,7 @@ def systolic_components(spec: SystolicSpec) -> tuple[Component, ...]:
         columns = accumulators.banks * array.cols
         parts.append(Component("accumulators", "sram", columns, column, accumulators.width_bits))
     if spec.weight_fifo.depth_tiles is not None:
-        tile = pes * bits // 8
+        tile = -(-pes * bits // 8)
         parts.append(Component("weight_fifo", "sram", spec.weight_fifo.depth_tiles, tile, SRAM_WIDTH_BITS))
     if memory.technology != "none":
         parts.append(Component("weight_memory", "dram", memory.channels, technology=memory.technology))

@@ -20,6 +20,7 @@ CAUSES = (
     Cause("vector", "wait", "vector_shift"),
     Cause("raw", "wait", "raw"),
     Cause("raw", "wait", "raw_shift"),
+    Cause("raw", "pool", "state"),
     Cause("output", "wait", "result"),
     Cause("input", "stage", "load"),
     Cause("weight_stall", "stage", "weights"),
@@ -100,6 +101,8 @@ def _pools(spec: SystolicSpec) -> tuple[SlotPool, ...]:
         # Streaming buffers are sized for two tiles' inputs and outputs.
         SlotPool("stream", "load", "drain", 2),
         SlotPool("outbound", "drain", "store", 2),
+        # A step of a recurrent operator reads the state that the step before has left.
+        SlotPool("state", "shift" if spec.array.dataflow == "is" else "compute", "drain", 1),
     ]
     if spec.weight_fifo.depth_tiles is not None:
         # A tile of weights leaves the FIFO as it shifts in, or while it streams through.

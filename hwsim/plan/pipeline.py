@@ -80,7 +80,8 @@ class Cause:
 class Component:
     """A part of a machine as energy and area tables know it: `instances` of a mac (a PE), register
     (`width_bits` flip-flops), sram (a bank of `capacity_bytes`), dram or link (`technology`), vector lane
-    or control."""
+    or control, clock (network) or package (all of a chip that is not counted apart), the last two without
+    area of their own."""
 
     name: str
     kind: str
@@ -89,6 +90,10 @@ class Component:
     width_bits: int = 0
     dtype: str = ""
     technology: str = ""
+    energy_scale: float = 1.0  # calibration: over what a technology table gives
+    area_scale: float = 1.0
+    static_w: float = 0.0  # drawn all the time by all instances, beside leakage
+    action_pj: float = 0.0  # of its one action, where the design and no table states it
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from operator import mul
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hwsim.errors import CapacityError
-from hwsim.plan.mapping import GemmMapping
-from hwsim.plan.pipeline import Pipeline
+from hwsim.plan.mapping import GemmMapping, StepMapping, StreamMapping
+from hwsim.plan.pipeline import Pipeline, Resource
 from hwsim.units import PS_PER_S
 
 Int64Array = NDArray[np.int64]
@@ -36,11 +35,12 @@ class Plan:
     takes: BoolArray  # (P, k)
     frees: BoolArray  # (P, k)
     actions: Mapping[ActionKey, Int64Array] = field(default_factory=dict)  # on-chip counts, (k,) each
-    mapping: GemmMapping | None = None  # which box of the problem each tile is, where there is one
+    mapping: GemmMapping | StreamMapping | StepMapping | None = None  # which part of the problem each tile is
+    parts: Mapping[str, Int64Array] = field(default_factory=dict)  # what a tile's cycles go to, (k,) each
 
     def __post_init__(self) -> None:
         self.kind_of_tile.setflags(write=False)
-        for array in (self.demands, self.takes, self.frees, *self.actions.values()):
+        for array in (self.demands, self.takes, self.frees, *self.actions.values(), *self.parts.values()):
             array.setflags(write=False)
 
     @property
@@ -72,20 +72,38 @@ class Plan:
         return totals
 
     @cached_property
+    def part_totals(self) -> dict[str, int]:
+        """What the cycles of all tiles go to."""
+        return {part: int(cycles @ self.tiles_of_kind) for part, cycles in self.parts.items()}
+
+    @cached_property
     def durations_ps(self) -> Int64Array:
         """(S, k) picoseconds on one server, each rounded up once."""
         rows = []
-        for stage, demand in zip(self.pipeline.stages, self.demands.tolist(), strict=True):
+        for stage, demand in zip(self.pipeline.stages, self.demands, strict=True):
             resource = self.pipeline.resource_of(stage)
-            rows.append([resource.duration_ps(amount) for amount in demand])
-        tiles = self.tiles_of_kind.tolist()
-        longest = max((sum(map(mul, row, tiles)) for row in rows), default=0)
+            rows.append(_durations(resource, demand))
+        # In floats a sum cannot overflow, and is right to far more digits than the limit needs.
+        sums = (float(np.array(row, dtype=np.float64) @ self.tiles_of_kind) for row in rows)
+        longest = max(sums, default=0.0)
         if longest >= 2**62:
             raise CapacityError(
                 f"an operator takes {longest / PS_PER_S:.3g} s, and times are kept up to "
                 f"{2**62 / PS_PER_S:.3g} s: use a smaller workload or faster resources"
             )
-        return np.array(rows, dtype=np.int64)
+        return np.array(rows, dtype=np.int64).reshape(len(rows), self.demands.shape[1])
+
+
+_FEW = 64  # amounts, among which looking for equal ones takes longer than it saves
+
+
+def _durations(resource: Resource, amounts: Int64Array) -> list[int]:
+    """Picoseconds of each amount; in exact arithmetic, so once for equal ones where there are many."""
+    if len(amounts) <= _FEW:
+        return [resource.duration_ps(amount) for amount in amounts.tolist()]
+    distinct, place = np.unique(amounts, return_inverse=True)
+    durations = [resource.duration_ps(amount) for amount in distinct.tolist()]
+    return [durations[index] for index in place.tolist()]
 
 
 def check_tiles(tiles: int, what: str, where: str, cure: str) -> None:

@@ -6,15 +6,18 @@ tile by tile by each operator that touches it ("spilled"); nothing is dropped an
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hwsim.errors import CapacityError
+from hwsim.tensor.formats import accumulator_format, format_bits
+from hwsim.tensor.tensor import Tensor
 from hwsim.units import format_bytes
 from hwsim.workload.graph import Workload
-from hwsim.workload.operators import Operator, Transfer
+from hwsim.workload.operators import Operator, Recurrent, Transfer
 
 # Room kept for streaming as soon as one tensor is spilled, as one part in so many of the buffer: a quarter,
 # so that tiles can be double-buffered beside the resident tensors, or more where a tile needs it. A rule of
@@ -22,24 +25,54 @@ from hwsim.workload.operators import Operator, Transfer
 STREAM_SHARES = (4, 2, 1)
 
 
+@dataclass(frozen=True, eq=False)
+class Contents:
+    """What a tensor holds, for devices whose time depends on it: a weight's values are read from `tensor`;
+    of an activation `nonzero` (its shape) says which elements are not zero as the machine stores them.
+    Two are equal when they are the same object, so that plans can be kept by it."""
+
+    tensor: Tensor
+    nonzero: NDArray[np.bool_] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WeightStorage:
+    """How a device keeps a network's weights: bytes of those it stores in a form of its own, those that stay
+    on chip from run to run and are not fetched, and the bytes that this takes of the room for activations.
+    `nonzeros` are how many numbers it stores of those whose zeros it leaves out and skips, where it counts on
+    their number alone. `notes` say what has no room, and what that means."""
+
+    size_bytes: Mapping[str, int] = field(default_factory=dict)
+    on_chip: frozenset[str] = frozenset()
+    taken_bytes: int = 0
+    notes: tuple[str, ...] = ()
+    nonzeros: Mapping[str, int] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True)
 class Operand:
     """One tensor as an operator meets it. `place` is "weights" (streamed from memory, used in place),
-    "chip" or "memory" (spilled)."""
+    "chip" or "memory" (spilled). `nonzeros` is how many numbers are stored of weights that a device keeps
+    without their zeros; None where all are."""
 
     elements: int
     size_bytes: int
     dtype: str
     place: str
+    contents: Contents | None = None
+    nonzeros: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Residency:
-    """Operands and output of one operator, and the bytes it may use for streaming (None: no limit)."""
+    """Operands and output of one operator, and the bytes it may use for streaming (None: no limit).
+    `scratch_place` is where what it holds only while it runs has room: "chip", or "memory" where the chip has
+    none."""
 
     operands: tuple[Operand, ...]
     output: Operand
     stream_bytes: int | None = None
+    scratch_place: str = "chip"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +115,15 @@ def schedule(
     host_link: bool = True,
     stream_share: int = STREAM_SHARES[0],
     background_share: float = 0.0,
+    storage: WeightStorage = WeightStorage(),
+    contents: Mapping[str, Contents] | None = None,
 ) -> Schedule:
     """Order the operators, decide where tensors live, and put transfers around them.
 
     `chip_bytes` and `memory_bytes` are capacities (None: unlimited); once anything is spilled, one part in
     `stream_share` of the chip's is kept for streaming. `background_share` of the host traffic
-    moves while neighbouring batches compute: it takes the link's time but nothing waits for it.
+    moves while neighbouring batches compute: it takes the link's time but nothing waits for it. `storage` and
+    `contents` say how the device keeps weights, and what tensors hold where that decides its time.
     Raises CapacityError when weights and spilled tensors do not fit the memory.
     """
     root = _roots(workload)
@@ -103,7 +139,11 @@ def schedule(
     stream = None
     if chip_bytes is not None and spilled:
         stream = chip_bytes // stream_share
-    weight_bytes = sum(t.size_bytes for t in workload.tensors.values() if t.role in ("weight", "constant"))
+    weight_bytes = sum(
+        storage.size_bytes.get(t.name, t.size_bytes)
+        for t in workload.tensors.values()
+        if t.role in ("weight", "constant") and t.name not in storage.on_chip
+    )
     # Without a host link the network's inputs and outputs live in the memory too.
     outside = () if host_link else {root.get(name, name) for name in (*workload.inputs, *workload.outputs)}
     in_memory = weight_bytes + sum(
@@ -116,10 +156,11 @@ def schedule(
             "number format, batch or workload, or a design with more memory"
         )
     resident = [life for life in lives if life.tensor not in spilled]
+    meet = _Meeting(workload, root, places, storage, contents or {})
     occupancy = _occupancy(resident, len(order))
     return Schedule(
         tuple(order),
-        tuple(_residency(op, workload, root, places, stream) for op in order),
+        tuple(_residency(op, meet, stream) for op in order),
         tuple(_edges(order, root, places)),
         tuple(sorted(spilled)),
         int(occupancy.max(initial=0)),
@@ -150,10 +191,26 @@ def _lives(workload: Workload, order: Sequence[Operator], root: dict[str, str]) 
                 uses[tensor] = uses.get(tensor, 0) + 1
         if op.output:
             birth[op.output] = death[op.output] = index
-    return [
+    lives = [
         _Life(name, workload.tensors[name].size_bytes, birth[name], death[name], uses.get(name, 0))
         for name in birth
     ]
+    for index, op in enumerate(order):
+        if isinstance(op.problem, Recurrent):
+            size = scratch_bytes(op.problem, workload.tensors[op.output].dtype)
+            lives.append(_Life(_scratch(op), size, index, index, uses=op.problem.T))
+    return lives
+
+
+def scratch_bytes(problem: Recurrent, dtype: str) -> int:
+    """What a recurrent operator holds during a step beside its operands, for states in `dtype`: the states it
+    carries, and the sums of a step as wide as they are added up."""
+    bits = problem.sums * format_bits(accumulator_format(dtype)) + problem.states * format_bits(dtype)
+    return -(-bits // 8)
+
+
+def _scratch(op: Operator) -> str:
+    return f"state of {op.name}"
 
 
 def _occupancy(lives: Sequence[_Life], length: int) -> np.ndarray:
@@ -210,21 +267,32 @@ def _sized(
     return Operator(op.name, problem, op.inputs, op.output)
 
 
-def _residency(
-    op: Operator, workload: Workload, root: dict[str, str], places: dict[str, str], stream: int | None
-) -> Residency | None:
+@dataclass(frozen=True, slots=True)
+class _Meeting:
+    """All that decides how an operator meets a tensor."""
+
+    workload: Workload
+    root: dict[str, str]
+    places: dict[str, str]
+    storage: WeightStorage
+    contents: Mapping[str, Contents]
+
+    def __call__(self, name: str) -> Operand:
+        tensor = self.workload.tensors[name]
+        elsewhere = "chip" if name in self.storage.on_chip else "weights"
+        place = self.places.get(self.root.get(name, name), elsewhere)
+        size = self.storage.size_bytes.get(name, tensor.size_bytes)
+        kept = self.storage.nonzeros.get(name)
+        return Operand(tensor.elements, size, tensor.dtype, place, self.contents.get(name), kept)
+
+
+def _residency(op: Operator, meet: _Meeting, stream: int | None) -> Residency | None:
     if op.kind in ("view", "transfer"):
         return None
-
-    def operand(name: str) -> Operand:
-        tensor = workload.tensors[name]
-        place = places.get(root.get(name, name), "weights")
-        return Operand(tensor.elements, tensor.size_bytes, tensor.dtype, place)
-
-    operands = tuple(operand(name) for name in (*op.inputs, *(s.tensor for s in op.epilogue if s.tensor)))
-    output = operand(op.output)
+    operands = tuple(meet(name) for name in (*op.inputs, *(s.tensor for s in op.epilogue if s.tensor)))
+    output = meet(op.output)
     streams = any(o.place == "memory" for o in (*operands, output))
-    return Residency(operands, output, stream if streams else None)
+    return Residency(operands, output, stream if streams else None, meet.places.get(_scratch(op), "chip"))
 
 
 def _edges(order: Sequence[Operator], root: dict[str, str], places: dict[str, str]) -> list[Edge]:

@@ -221,10 +221,10 @@ def lowering(change: Callable[[Conv2d], Conv2d]) -> Callable[[Patch], None]:
     """Convolutions lowered as if they were others."""
     right = systolic.lower
 
-    def changed(operator: Any, where: Any, bits: Any) -> Any:
+    def changed(operator: Any, where: Any) -> Any:
         if isinstance(operator.problem, Conv2d):
             operator = replace(operator, problem=change(operator.problem))
-        return right(operator, where, bits)
+        return right(operator, where)
 
     return lambda patch: patch.setattr(systolic, "lower", changed)
 

@@ -7,7 +7,8 @@ go. Descriptive fields are exempt, and marked so in their declaration.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
@@ -18,15 +19,20 @@ from typing import Any, Literal, Union, get_args, get_origin
 import pytest
 
 from hwsim.design import Design, load_design
-from hwsim.design.kinds.systolic import ArraySpec, PublishedSpec
+from hwsim.design.kinds.cpu import CpuSpec
+from hwsim.design.kinds.eie import EieSpec
+from hwsim.design.kinds.gpu import GpuSpec
+from hwsim.design.kinds.published import PublishedSpec
+from hwsim.design.kinds.systolic import ArraySpec, SystolicSpec
 from hwsim.errors import CapacityError, SpecError
 from hwsim.library import find, names
 from hwsim.pipeline import run
 from hwsim.schema import Spec
 from hwsim.schema.spec import file_key
-from hwsim.workload import Workload, conv2d, matmul
+from hwsim.workload import Workload, conv2d, load_workload, matmul, matvec, recurrent
 from hwsim.workload.operators import Elementwise, Matmul
 from tests.networks import network, operator
+from tests.sparse import SPARSE
 
 UNIT = {"hz": "Hz", "bytes": "B", "bytes_per_s": "B/s", "nm": "nm", "s": "s", "w": "W", "mm2": "mm2"}
 
@@ -38,11 +44,17 @@ TOGETHER = {
     "weight_memory.channels": ("weight_memory.technology=ddr3",),  # an ideal memory has none
     "calibration.host_efficiency": ("host_link.bandwidth=1 GB/s",),  # of the link, if the design has one
     "calibration.host_overlap": ("host_link.bandwidth=1 GB/s",),
+    "clock.base": ("power.idle=1 W", "power.limit=2 W", "power.multiply_pj.fp32=900"),  # it is held
+    "calibration.overfetch": ("calibration.overfetch_beyond=1 KiB",),
+    "calibration.overfetch_of": ("calibration.overfetch_beyond=1 KiB", "calibration.overfetch=3"),
+    "harness": ("calibration.launch_us.loop=9",),  # it names one of these
+    "io.bandwidth": ("pointer_sram.size=64 B",),  # where all weights have room, nothing comes in
 }
 # Fields that decide whether a run is possible at all: their witness is a refusal that gives the figure.
-REFUSES = ("weight_memory.size",)
+REFUSES = ("weight_memory.size", "memory.size")
 # One word is all that can be written where there is one kind and one device: see the last test but one.
 ONLY_ONE = ("kind", "default_device")
+
 
 Outcome = tuple[Any, ...]
 Formats = tuple[str | None, str | None]
@@ -110,6 +122,9 @@ def others(found: Found) -> Iterator[str]:
     if words(annotation):
         yield from (word for word in words(annotation) if word != value)
         return
+    if found.name == "harness":
+        yield "loop"
+        return
     if said.unlimited and value is not None:
         yield "unlimited"
     if isinstance(value, int | float) and value:
@@ -124,17 +139,42 @@ def others(found: Found) -> Iterator[str]:
 
 
 def other_table(folder: Path) -> str:
-    """The technology table with one figure changed, as a file of its own."""
-    text = find("technology", "horowitz").read_text()
-    changed = text.replace("multiplier,energy,int8,,,45,0.2,", "multiplier,energy,int8,,,45,0.4,")
-    assert changed != text
+    """The technology table with the energy of multipliers changed, as a file of its own."""
+    changed = find("technology", "horowitz").read_text()
+    for row, other in (("int8,,,45,0.2,", "int8,,,45,0.4,"), ("fp32,,,45,3.7,", "fp32,,,45,7.4,")):
+        assert f"multiplier,energy,{row}" in changed
+        changed = changed.replace(f"multiplier,energy,{row}", f"multiplier,energy,{other}")
     path = folder / "other.csv"
     path.write_text(changed)
     return str(path)
 
 
 @cache
-def witnesses() -> tuple[Workload, ...]:
+def witnesses(kind: str) -> tuple[Workload, ...]:
+    if kind == "eie":
+        return (
+            load_workload(SPARSE),
+            matvec(700, 9000, density=0.1, act_density=0.3),  # more inputs than source registers
+            matvec(9000, 60, density=0.1),  # more outputs than registers
+        )
+    if kind == "gpu":
+        return (
+            matmul(300, 200, 3000),
+            matmul(64, 64, 3000),  # few thread blocks
+            matmul(16, 300, 1000),  # narrow
+            matmul(2048, 2048, 2048, layout="tt"),  # operands read along their short sides
+            conv2d(2, 32, 20, 20, 64, 5),
+            matvec(1600, 400, density=0.1),
+            recurrent("gru", 64, 8, 3),
+        )
+    if kind == "cpu":
+        return (
+            chain(),
+            conv2d(2, 32, 12, 12, 32, 3, pad=1),
+            matmul(1, 3000, 2000),  # a matrix that streams past
+            matmul(4, 16, 900),  # fewer register tiles than cores, which share the sum
+            matvec(2000, 3000, density=0.1),
+        )
     return (
         chain(),
         matmul(20, 600, 700),  # many weight tiles of few rows
@@ -160,10 +200,11 @@ def chain() -> Workload:
 @cache
 def outcome(design: Design, at: int, formats: Formats) -> Outcome:
     """All that the run of witness `at` says of time, usage and area, to compare."""
-    found = run(witnesses()[at], design, dtype=formats[0], weight_dtype=formats[1])
+    found = run(witnesses(design.device_spec.kind)[at], design, dtype=formats[0], weight_dtype=formats[1])
     timing, usage, area = found.timing, found.usage, found.area
     return (
         timing.makespan_ps, timing.busy_ps.tolist(), timing.stalls_ps.tolist(), timing.completion_ps.tolist(),
+        timing.bound_ps.tolist(),
         usage.keys, usage.counts.tolist(), usage.energy_pj_per_count.tolist(), area.components, area.area_mm2,
         area.leakage_w,
     )  # fmt: skip
@@ -172,18 +213,29 @@ def outcome(design: Design, at: int, formats: Formats) -> Outcome:
 def is_witnessed(design: Design, found: Found, values: Iterable[str]) -> bool:
     """Whether some run differs between the design and the design with another value of the field. Rates are
     seen by runs in their own number formats, all else by runs in the design's."""
-    formats = [OWN]
-    if found.name == "cycles_per_row":
+    formats: list[Formats] = [OWN]
+    if found.name in ("cycles_per_row", "products_per_lane"):
         first, _, second = found.path.rpartition(".")[2].partition("x")
         formats = [(first, second or first)]
-    for together in {(), TOGETHER.get(found.tail, ())}:
+    if isinstance(design.device_spec, GpuSpec):
+        # What is said of one number format is seen by runs in it.
+        named = [word for word in re.split("[./]", found.path) if word in design.device_spec.units]
+        chosen = named if found.name != "dtype" else ()
+        formats = [(word, word) for word in chosen] or [OWN, *((u, u) for u in design.device_spec.units)]
+    beside: tuple[str, ...] = TOGETHER.get(found.tail, ())
+    if isinstance(design.device_spec, CpuSpec) and found.tail.startswith("power."):
+        beside = ("power.idle=1 W", "power.core=1 W")  # of a section that must have both
+    if found.name == "launch_us":
+        # The cost of one that the design names.
+        beside = (f"harness={found.path.rpartition('.')[2].partition('/')[0]}",)
+    for together in {(), beside}:
         base = load_design(design, together)
         for text in values:
             try:
                 changed = load_design(design, (*together, f"{found.path}={text}"))
             except SpecError:
                 continue  # outside its bounds, or at odds with another field
-            for at, pair in product(range(len(witnesses())), formats):
+            for pair, at in product(formats, range(len(witnesses(design.device_spec.kind)))):
                 try:
                     if outcome(base, at, pair) != outcome(changed, at, pair):
                         return True
@@ -193,6 +245,18 @@ def is_witnessed(design: Design, found: Found, values: Iterable[str]) -> bool:
     return False
 
 
+def multiplied(spec: Spec) -> Collection[str]:
+    """The number formats that a machine multiplies."""
+    if isinstance(spec, SystolicSpec):
+        return spec.array.cycles_per_row
+    if isinstance(spec, CpuSpec):
+        return spec.vector.products_per_lane
+    if isinstance(spec, GpuSpec):
+        return spec.units
+    assert isinstance(spec, EieSpec)
+    return (spec.dtype,)
+
+
 @pytest.mark.parametrize("name", names("designs"))
 def test_every_field_has_a_witness(name: str, tmp_path: Path) -> None:
     design = load_design(name)
@@ -200,9 +264,11 @@ def test_every_field_has_a_witness(name: str, tmp_path: Path) -> None:
     for found in fields(Design, design):
         values = [other_table(tmp_path)] if found.path == "technology.table" else list(others(found))
         if found.name == "dtype":
-            values = [text for text in values if text in design.device_spec.array.cycles_per_row]
+            spec = design.device_spec
+            known = multiplied(spec)
+            values = [text for text in values if text in known]
             if not values:
-                continue  # the array multiplies one format
+                continue  # the machine multiplies one format
         if found.name not in ONLY_ONE and not is_witnessed(design, found, values):
             without.append(found.path)
     assert not without, f"{name}: no run notices a change of {', '.join(without)}"

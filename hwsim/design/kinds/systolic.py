@@ -6,9 +6,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal, get_args
 
-from hwsim.schema import Count, Percent, Spec, field, quantity
+from hwsim.design.kinds.published import PublishedSpec
+from hwsim.schema import Count, Spec, field, quantity
 
-NumberFormat = Literal["fp32", "fp16", "bf16", "int32", "int16", "int8", "int4"]
+NumberFormat = Literal[
+    "fp32", "fp16", "bf16", "fp8_e4m3", "fp8_e5m2", "int32", "int16", "int8", "int4", "ternary", "binary"
+]
 FORMATS: tuple[str, ...] = get_args(NumberFormat)
 
 MAX_SIDE = 2**16
@@ -192,26 +195,6 @@ class HostLinkSpec(Spec):
 
     bandwidth_bytes_per_s: int | None = quantity(
         "Bytes a second in each transfer, before calibration's host efficiency.", unlimited=True
-    )
-
-
-class PublishedSpec(Spec):
-    """What was published about the real part. Shown beside results; nothing is computed from it."""
-
-    idle_power_w: float | None = quantity(
-        "Power when idle.", default=None, descriptive=True, when_absent="not given"
-    )
-    busy_power_w: float | None = quantity(
-        "Power under load.", default=None, descriptive=True, when_absent="not given"
-    )
-    tdp_w: float | None = quantity(
-        "Thermal design power.", default=None, descriptive=True, when_absent="not given"
-    )
-    die_area_mm2: float | None = quantity(
-        "Area of the die.", default=None, descriptive=True, when_absent="not given"
-    )
-    floor_plan: dict[str, Percent] = field(
-        "Share of the die by block, in percent. Blocks may hold others.", default={}, descriptive=True
     )
 
 

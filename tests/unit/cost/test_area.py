@@ -32,6 +32,13 @@ def sram(banks: int, capacity_bytes: int, width_bits: int = 64) -> Component:
         (Component("a", "mac", 1000, dtype="fp16"), 1.640 + 4.184),
         (Component("a", "mac", 1000, dtype="int16"), 0.9928 + 0.137),  # sqrt(282 * 3495) um2
         (Component("v", "vector", 1000, dtype="int8"), 0.419),
+        (Component("v", "vector", 1000, dtype="binary"), 0.419),  # a lane is a byte wide
+        (Component("a", "mac", 1000, dtype="int4"), 0.0705 + 0.137),
+        # fp16's 121 partial products take 1640 um2 and bf16's 64 take 1012.94: 11.0011 each and 308.87.
+        (Component("a", "mac", 1000, dtype="fp8_e4m3"), 0.30887 + 16 * 0.0110011 + 4.184),
+        (Component("a", "mac", 1000, dtype="fp8_e5m2"), 0.30887 + 9 * 0.0110011 + 4.184),
+        (Component("a", "mac", 1000, dtype="ternary"), 2 * 0.137 / 32 + 0.137),
+        (Component("a", "mac", 1000, dtype="binary"), 2 * 0.137 / 32 + 0.137 / 64),
         (Component("r", "register", 1000, width_bits=56), 0.48944),  # 8.74 um2 a bit
         (sram(1, 8 * KIB), 0.0262673),
         (sram(3, 8 * KIB), 0.0788019),

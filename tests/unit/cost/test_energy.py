@@ -9,6 +9,7 @@ import pytest
 from hwsim.cost import Technology, load_technology, price_actions
 from hwsim.errors import CheckError, HwsimError, SpecError, UnsupportedError
 from hwsim.plan import Component
+from hwsim.tensor import FORMATS
 
 KIB = 1024
 
@@ -51,6 +52,31 @@ def dram(technology: str) -> Component:
         ("int8", "mac_int16", 4 * (0.2 + 0.1)),  # and four
         ("int8", "mac_uint8", 0.2 + 0.1),
         ("int8", "mac_fp16", 1.1 + 0.9),  # a float unit of its own
+        ("int4", "mac_int4", 0.05 + 0.1),  # a quarter of 8 bits
+        ("int8", "mac_int4", 0.05 + 0.1),
+        ("int8", "mac_int8xint4", 0.1 + 0.1),  # 32 partial products: midway between 16 and 64
+        ("int4", "mac_int8xint4", 2 * (0.05 + 0.1)),
+        # fp16's 121 partial products cost 1.1 pJ and bf16's 64 cost 0.679412: 0.0073787 each and 0.207173.
+        ("fp8_e4m3", "mac_fp8_e4m3", 0.207173 + 16 * 0.0073787 + 0.9),
+        ("fp8_e5m2", "mac_fp8_e5m2", 0.207173 + 9 * 0.0073787 + 0.9),
+        ("fp16", "mac_fp16xfp8_e4m3", 0.556709 + 0.9),  # 44: at sqrt(44) on the line from 4 to 8 bits
+        ("bf16", "mac_bf16xfp8_e5m2", 0.40343 + 0.9),  # 24: at sqrt(24)
+        ("fp16", "mac_fp16xint8", 1.1 + 0.9),  # dequantised on the way in
+        ("fp16", "mac_fp16xbinary", 1.1 + 0.9),
+        # In PEs of integers, narrow integers: 8 x 2 bits are 16 partial products, 8 x 1 are 8.
+        ("int8", "mac_int8xternary", 0.05 + 0.1),
+        ("int8", "mac_int8xbinary", 0.025 + 0.1),
+        ("int4", "mac_int8xternary", 2 * (0.2 * (8 / 64) + 0.1)),
+        # In PEs of their own: a gate or two a bit, each a 32nd of a 32-bit addition.
+        ("ternary", "mac_int8xternary", 8 * 0.1 / 32 + 0.1),
+        ("", "mac_int8xternary", 8 * 0.1 / 32 + 0.1),
+        ("", "mac_int8xbinary", 8 * 0.1 / 32 + 0.1),
+        ("", "mac_ternaryxint4", 4 * 0.1 / 32 + 0.1),
+        ("ternary", "mac_ternary", 2 * 0.1 / 32 + 0.1),
+        ("binary", "mac_ternaryxbinary", 2 * 0.1 / 32 + 0.1),
+        ("binary", "mac_binary", 0.1 / 32 + 0.1 / 32 + 0.1 / 64),  # gate, full adder, a 64th of a sum
+        ("int8", "mac_binary", 0.003125 + 0.1),  # where nothing counts ones, each product is added
+        ("binary", "mac_int8", 0.2 + 0.1),
     ],
 )
 def test_mac_at_45_nm(at_45: Technology, pe_dtype: str, action: str, pj: float) -> None:
@@ -138,6 +164,18 @@ def test_vector(at_45: Technology) -> None:
     assert at_45.energy_pj(lanes, "op").value == pytest.approx(0.3)
     assert at_45.energy_pj(lanes, "op_int8").value == pytest.approx(0.3)
     assert at_45.energy_pj(lanes, "op_fp32").value == pytest.approx(4.6)
+    assert at_45.energy_pj(lanes, "op_fp8_e4m3").value == pytest.approx(0.325233 + 0.9, rel=1e-5)
+    for narrow in ("op_int4", "op_ternary", "op_binary"):
+        assert at_45.energy_pj(lanes, narrow).value == pytest.approx(0.3)  # a lane is a byte wide
+
+
+@pytest.mark.parametrize("dtype", sorted(set(FORMATS) - {"int32", "uint8"}))
+def test_every_format_says_where_its_price_is_from(at_45: Technology, dtype: str) -> None:
+    found = at_45.energy_pj(pe(dtype), f"mac_{dtype}")
+    assert 0 < found.value < at_45.energy_pj(pe("fp32"), "mac_fp32").value + 1e-9
+    assert len(found.source) >= 30
+    derived = dtype in ("bf16", "int4", "ternary", "binary") or dtype.startswith("fp8")
+    assert ("[derived]" in found.source) == derived
 
 
 @pytest.mark.parametrize(
@@ -147,8 +185,9 @@ def test_vector(at_45: Technology) -> None:
         (pe(), "read"),
         (pe(), "mac_"),
         (pe(), "mac_int7"),
-        (pe("fp16"), "mac_fp16xint8"),
+        (pe("fp16"), "mac_int8xfp16"),
         (pe(), "mac_int8xfp16"),
+        (pe(), "mac_binaryxfp8_e4m3"),
         (bank(8 * KIB), "erase"),
         (bank(8 * KIB), "wide_read"),
         (bank(0), "read"),

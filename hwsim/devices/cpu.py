@@ -1,0 +1,248 @@
+"""The cpu kind: cores with SIMD units that share the tiles of one operator at a time, behind a last cache and
+a memory, as a matrix library drives them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwsim.design.kinds.cpu import CpuSpec
+from hwsim.devices.cpu_gemm import Demands, Product, best_demands, macs_per_cycle
+from hwsim.devices.cpu_parts import CAUSES, cpu_components, make_pipeline, native_format
+from hwsim.devices.cpu_recurrent import one_after_another, step_demands
+from hwsim.devices.cpu_stream import (
+    conv_demands,
+    csr_demands,
+    gemv_demands,
+    store_sparse,
+    touched_bytes,
+    vector_demands,
+)
+from hwsim.devices.systolic_vector import VECTOR_KINDS, result_operations
+from hwsim.errors import UnsupportedError
+from hwsim.plan import Cause, Component, Pipeline, Plan
+from hwsim.plan.program import check_tiles
+from hwsim.plan.residency import Contents, Residency, WeightStorage
+from hwsim.tensor.formats import accumulator_format, format_bits
+from hwsim.units import PS_PER_S
+from hwsim.workload.graph import Workload
+from hwsim.workload.operators import Conv2d, Matmul, Operator, Recurrent, Transfer
+
+
+class CpuDevice:
+    """Behaviour of a cpu spec; see `hwsim.devices.base.Device` for the contract."""
+
+    focus = "compute"
+    reads_contents = False
+    causes: tuple[Cause, ...] = CAUSES
+    host_link = False
+    background_share = 0.0
+    ideal: tuple[str, ...] = ()
+    unmodelled: tuple[str, ...] = (
+        "front ends, register files and inner caches: they take time only through the fitted shares",
+        "area of front ends, register files and inner caches",
+        "power of cores that wait for memory: they draw as little as idle ones",
+        "padding of register tiles takes time and is not charged energy",
+        "other programs, interrupts, memory pages and distances between sockets",
+        "several operators at a time: each has all cores to itself",
+        "refresh and bank conflicts of the memory: a stream reaches the fitted share of its bandwidth",
+    )
+
+    def __init__(self, spec: CpuSpec) -> None:
+        self.spec = spec
+        self.clock_hz = spec.cores.vector_clock_hz
+        self.pipeline: Pipeline = make_pipeline(spec)
+        self.accumulator_bits = format_bits(accumulator_format(native_format(spec)))
+        self.chip_bytes: int | None = spec.caches * spec.cache.size_bytes
+        self.memory_bytes: int | None = spec.memory.size_bytes
+        fastest = max(spec.vector.products_per_lane, key=lambda name: macs_per_cycle(spec, name))
+        self.macs_per_cycle = spec.cores.count * float(macs_per_cycle(spec, fastest))
+        self._plans: dict[object, Plan] = {}
+        if spec.power is None:
+            self.unmodelled = (*CpuDevice.unmodelled, "energy of front ends, register files and inner caches")
+
+    # -- what the device can do ------------------------------------------------------------------------
+
+    def supports(self, operator: Operator, formats: Sequence[str]) -> str:
+        if operator.kind in ("conv2d", "matmul", "recurrent"):
+            known = self.spec.vector.products_per_lane
+            weights = operator.problem.weights if isinstance(operator.problem, Recurrent) else 1
+            for other in formats[1 : 1 + weights]:
+                if formats[0] != other:
+                    return f"the cores multiply operands of one format, not {formats[0]} by {other}"
+            if formats[0] not in known:
+                return f"the cores multiply {', '.join(known)}, not {formats[0]}; choose one with --dtype"
+            return ""
+        if operator.kind in (*VECTOR_KINDS, "view", "transfer"):
+            return ""
+        return f"the cpu kind has no way to run a {operator.kind}"
+
+    def weight_storage(self, workload: Workload, contents: Mapping[str, Contents]) -> WeightStorage:
+        """Weights of matrix products that are sparse enough, in CSR; the rest dense."""
+        del contents  # never read: time follows from how many weights are zero, not from which
+        return store_sparse(workload, self.spec.library.sparse_below)
+
+    def plan(self, operator: Operator, residency: Residency | None) -> Plan:
+        # Caches stream by themselves, so the room that a run keeps for streaming changes nothing.
+        met = residency and (residency.operands, residency.output)
+        key = (operator.problem, met, pointwise_steps(operator), result_operations(operator))
+        found = self._plans.get(key)
+        if found is None:
+            found = self._plans[key] = self._make_plan(operator, residency)
+        return found
+
+    def _make_plan(self, operator: Operator, residency: Residency | None) -> Plan:
+        if isinstance(operator.problem, Transfer):
+            return self._plan_transfer(operator.problem)
+        if residency is None:
+            return self._columns(_idle(0, {}, self.spec.dtype), launches=False)
+        if reason := self.supports(operator, [o.dtype for o in residency.operands]):
+            raise UnsupportedError(f"operator {operator.name} ({operator.kind}): {reason}")
+        if operator.kind in VECTOR_KINDS:
+            passes = result_operations(operator)
+            return self._columns(vector_demands(residency.operands, residency.output, passes, self.spec))
+        if isinstance(operator.problem, Recurrent):
+            return self._plan_recurrent(operator, operator.problem, residency)
+        product = lower(operator, residency)
+        if isinstance(operator.problem, Conv2d):
+            demands = conv_demands(operator.problem, product, self.spec)
+        elif product.b.nonzeros is not None:
+            demands = csr_demands(product, product.b.nonzeros, self.spec)
+        elif min(product.m, product.n) == 1:
+            demands = gemv_demands(product, self.spec)
+        else:
+            tiles = product.batch * self.spec.cores.count
+            check_tiles(tiles, f"operator {operator.name} needs", "", "use a smaller batch")
+            demands = best_demands(product, self.spec)
+        return self._columns(demands, sum(o.size_bytes for o in residency.operands[2:]))
+
+    def _plan_recurrent(self, operator: Operator, layer: Recurrent, residency: Residency) -> Plan:
+        """The loops of a first step, which fetches the biases, and of all others, which are alike."""
+        passes = result_operations(operator)
+        constants = sum(o.size_bytes for o in residency.operands[1 + layer.weights :])
+        begin, again = (
+            [
+                self._columns(loop, constants if first and i == 0 else 0)
+                for i, loop in enumerate(step_demands(layer, residency, passes, self.spec, first=first))
+            ]
+            for first in (True, False)
+        )
+        tiles = sum(loop.tiles for loop in again) * layer.T
+        check_tiles(tiles, f"operator {operator.name} ({layer.T:,} steps) needs", "", "use fewer steps")
+        return one_after_another(begin, again, layer.T - 1)
+
+    def _plan_transfer(self, problem: Transfer) -> Plan:
+        """The network's inputs lie in memory, and are brought into an empty cache; its results stay."""
+        cold = problem.direction == "in" and not problem.to_memory and self.spec.cache_state == "cold"
+        moved = np.array([problem.size_bytes if cold else 0], dtype=np.int64)
+        return self._columns(_idle(1, {"fetch": moved}, self.spec.dtype), launches=False)
+
+    def _columns(self, demands: Demands, constant_bytes: int = 0, *, launches: bool = True) -> Plan:
+        """Lay demands out in the pipeline's order. The first tile launches the operator and fetches the
+        constants of its fused steps, the last ends it; each is of a kind of its own."""
+        of_tile, pick = _ends_apart(demands.kind_of_tile, len(demands.macs))
+        kinds = np.arange(len(pick))
+        ends = of_tile[[0, -1]] if len(of_tile) else [-1, -1]
+        first, last = kinds == ends[0], kinds == ends[1]
+        zero = np.zeros(len(pick), dtype=np.int64)
+        columns = {name: column[pick] for name, column in demands.columns.items()}
+        launch = Fraction(str(self.spec.paid_launch_s)) * self.clock_hz if launches else 0
+        columns["launch"] = np.where(first, -int(-launch // 1), 0)
+        for name in ("fetch", "weights"):
+            columns[name] = columns.get(name, zero) + np.where(first, constant_bytes, 0)
+        works = columns.get("compute", zero) > 0
+        takes = {"machine": first, "ahead": works}
+        frees = {"machine": last, "ahead": works}
+        pools, dtype = self.pipeline.pools, demands.dtype
+        return Plan(
+            self.pipeline,
+            of_tile,
+            np.array([columns.get(s.name, zero) for s in self.pipeline.stages], dtype=np.int64),
+            np.array([takes[pool.name] for pool in pools], dtype=np.bool_),
+            np.array([frees[pool.name] for pool in pools], dtype=np.bool_),
+            {
+                ("cores", f"mac_{dtype}"): demands.macs[pick],
+                ("lanes", f"op_{dtype}"): demands.operations[pick],
+            },
+            demands.mapping,
+        )
+
+    # -- figures ---------------------------------------------------------------------------------------
+
+    def bound_ps(self, operator: Operator, residency: Residency | None) -> dict[str, int]:
+        if residency is None:
+            return {}
+        spec = self.spec
+        operands = (*residency.operands, residency.output)
+        total = sum(o.size_bytes for o in operands)
+        cached = spec.cache_state == "hot" and total <= spec.caches * spec.cache.size_bytes
+        # Step by step, weights may stay in a cache that inputs and results of all steps would overflow.
+        cached = cached or (spec.cache_state == "hot" and operator.kind == "recurrent")
+        sizes = [o.size_bytes for o in operands]
+        if isinstance(operator.problem, Conv2d):
+            sizes[0] = touched_bytes(operator.problem, sizes[0])
+        outside = sum(size for o, size in zip(operands, sizes, strict=True) if o.place != "chip")
+        rate = next(r for r in self.pipeline.resources if r.name == "memory").rate
+        assert rate is not None
+        found = {"memory": 0 if cached else int(outside * PS_PER_S / rate)}
+        if operator.macs:
+            per_core = macs_per_cycle(spec, residency.operands[0].dtype)
+            macs = self._least_macs(operator, residency)
+            found["cores"] = int(macs * PS_PER_S / (per_core * spec.cores.boost_clock_hz))
+        return found
+
+    def _least_macs(self, operator: Operator, residency: Residency) -> int:
+        """Multiplications of the chosen algorithm: with stored weights only, those that are stored."""
+        if isinstance(operator.problem, Recurrent):
+            return operator.problem.macs
+        product = lower(operator, residency)
+        return product.macs if product.b.nonzeros is None else product.b.nonzeros * product.m
+
+    def wait_name(self, consumer: Operator, operand: int, producer: Operator, place: str) -> str:
+        """One operator runs after the other, so all operands are waited for at once."""
+        del consumer, operand, producer, place
+        return "ready"
+
+    def components(self) -> tuple[Component, ...]:
+        return cpu_components(self.spec)
+
+
+def lower(operator: Operator, residency: Residency) -> Product:
+    """The matrix products behind an operator: M = N P Q, N = K / groups, K = C / groups R S for conv2d."""
+    a, b = residency.operands[:2]
+    problem = operator.problem
+    if isinstance(problem, Conv2d):
+        sizes = (
+            problem.groups,
+            problem.N * problem.P * problem.Q,
+            problem.K // problem.groups,
+            problem.C // problem.groups * problem.R * problem.S,
+        )
+    else:
+        assert isinstance(problem, Matmul)
+        sizes = (problem.B, problem.M, problem.N, problem.K)
+    return Product(*sizes, a, b, residency.output, pointwise_steps(operator))
+
+
+def pointwise_steps(operator: Operator) -> int:
+    """Pointwise operations behind each result of a product: one a fused step."""
+    return len(operator.epilogue)
+
+
+def _ends_apart(kind_of_tile: NDArray[np.int32], kinds: int) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """The kind of each tile with the first and the last tile as kinds of their own, and for each kind the one
+    whose demands it has."""
+    of_tile, pick = kind_of_tile.copy(), [*range(kinds)]
+    for tile in sorted({0, len(of_tile) - 1}) if len(of_tile) else ():
+        pick.append(int(kind_of_tile[tile]))
+        of_tile[tile] = len(pick) - 1
+    return of_tile, np.array(pick, dtype=np.int64)
+
+
+def _idle(tiles: int, columns: dict[str, NDArray[np.int64]], dtype: str) -> Demands:
+    """Tiles of one kind that compute nothing."""
+    nothing = np.zeros(min(tiles, 1), dtype=np.int64)
+    return Demands(np.zeros(tiles, dtype=np.int32), columns, nothing, nothing, dtype)

@@ -1,0 +1,291 @@
+"""The gpu kind: multiprocessors behind a cache and a memory, driven by its vendor's libraries, which choose a
+tile and an algorithm for each operator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import ceil
+
+import numpy as np
+
+from hwsim.design.kinds.gpu import GpuSpec
+from hwsim.devices.columns import lay_out
+from hwsim.devices.cpu_stream import store_sparse
+from hwsim.devices.gpu_blocked import Job, Side, best_choice, block_demands
+from hwsim.devices.gpu_conv import (
+    conv_demands,
+    conv_plan,
+    least_multiplications,
+    touched_bytes,
+)
+from hwsim.devices.gpu_demands import Demands, ends_apart
+from hwsim.devices.gpu_machine import Machine, machine_of
+from hwsim.devices.gpu_pipeline import causes, gpu_components, make_pipeline, pool_name
+from hwsim.devices.gpu_recurrent import Recurrence, recurrent_demands
+from hwsim.devices.gpu_stream import csr_demands, narrow_demands, vector_demands
+from hwsim.devices.systolic_vector import UNIT_KINDS, result_operations, vector_operations
+from hwsim.errors import UnsupportedError
+from hwsim.plan import Component, Pipeline, Plan
+from hwsim.plan.residency import Contents, Operand, Residency, WeightStorage
+from hwsim.tensor.formats import accumulator_format, format_bits
+from hwsim.units import PS_PER_S
+from hwsim.workload.graph import Workload
+from hwsim.workload.operators import Conv2d, Matmul, Operator, Recurrent, Transfer
+
+PRODUCT_KINDS = ("conv2d", "matmul", "recurrent")
+
+UNMODELLED = (
+    "first-level caches and texture units: operands come from the second-level cache for each thread block",
+    "operators side by side: each has the whole machine to itself",
+    "clocks below the power limit's in time: warming up, and bursts above it",
+    "refresh and bank conflicts of the memory: a stream reaches the fitted share of its bandwidth",
+    "energy and area of instruction fetch, schedulers, first-level caches and the network on the chip",
+    "padding of tiles takes time and is not charged energy",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Figures:
+    """The shares of an operator's operands, and of its results, that pass the memory."""
+
+    operands: tuple[float, ...]
+    output: float
+
+
+class GpuDevice:
+    """Behaviour of a gpu spec; see `hwsim.devices.base.Device` for the contract."""
+
+    focus = "compute"
+    reads_contents = False
+    host_link = False
+    background_share = 0.0
+    ideal: tuple[str, ...] = ()
+    unmodelled = UNMODELLED
+
+    def __init__(self, spec: GpuSpec) -> None:
+        self.spec = spec
+        self.machine: Machine = machine_of(spec)
+        self.causes = causes()
+        self.clock_hz = spec.clock.boost_hz
+        self.pipeline: Pipeline = make_pipeline(spec)
+        self.chip_bytes: int | None = spec.l2.size_bytes
+        self.memory_bytes: int | None = spec.memory.size_bytes
+        fastest = max(unit.macs_per_cycle for unit in spec.units.values())
+        self.macs_per_cycle = float(spec.multiprocessors.count * fastest)
+        self.accumulator_bits = format_bits(accumulator_format(spec.dtype))
+        self._plans: dict[object, Plan] = {}
+
+    # -- what the device can do ------------------------------------------------------------------------
+
+    def supports(self, operator: Operator, formats: Sequence[str]) -> str:
+        if operator.kind in PRODUCT_KINDS:
+            known = self.spec.units
+            if formats[0] != formats[1]:
+                return f"a GPU multiplies operands of one format, not {formats[0]} by {formats[1]}"
+            if formats[0] not in known:
+                return (
+                    f"the multiprocessors multiply {', '.join(known)}, not {formats[0]}; choose one with "
+                    "--dtype"
+                )
+            return ""
+        if operator.kind in (*UNIT_KINDS, "view", "transfer"):
+            return ""
+        return f"the gpu kind has no way to run a {operator.kind}"
+
+    def weight_storage(self, workload: Workload, contents: Mapping[str, Contents]) -> WeightStorage:
+        """Weights of matrix products that are sparse enough, in CSR; the rest dense."""
+        del contents  # never read: time follows from how many weights are zero, not from which
+        return store_sparse(workload, self.spec.sparse_below)
+
+    # -- plans -----------------------------------------------------------------------------------------
+
+    def plan(self, operator: Operator, residency: Residency | None) -> Plan:
+        # Caches stream by themselves, so the room that a run keeps for streaming changes nothing.
+        met = residency and (residency.operands, residency.output)
+        steps, passes = len(operator.epilogue), result_operations(operator)
+        key = (operator.problem, met, steps, passes, layout_of(operator))
+        found = self._plans.get(key)
+        if found is None:
+            found = self._plans[key] = self._make_plan(operator, residency)
+        return found
+
+    def _make_plan(self, operator: Operator, residency: Residency | None) -> Plan:
+        if isinstance(operator.problem, Transfer):
+            return self._columns(self._transferred(operator.problem))
+        if residency is None:
+            nothing = np.zeros(0, dtype=np.int64)
+            return self._columns(Demands(nothing.astype(np.int32), {}, nothing))
+        if reason := self.supports(operator, [o.dtype for o in residency.operands]):
+            raise UnsupportedError(f"operator {operator.name} ({operator.kind}): {reason}")
+        if operator.kind in UNIT_KINDS:
+            return self._columns(self._vector(operator, residency), launched=residency.output.dtype)
+        dtype = residency.operands[0].dtype
+        if isinstance(operator.problem, Recurrent):
+            layer = operator.problem
+            constants = sum(o.size_bytes for o in residency.operands[1 + layer.weights :])
+            demands = recurrent_demands(self._recurrence(layer, residency), self.machine)
+            return self._columns(demands, constants, dtype)
+        constants = sum(o.size_bytes for o in residency.operands[2:])
+        return self._columns(self._product(operator, residency), constants, dtype)
+
+    def _recurrence(self, layer: Recurrent, residency: Residency) -> Recurrence:
+        """Weights are fetched in the first step of a cold run, and in every step as far as the cache has no
+        room for them beside the state."""
+        miss, x, out = self._misses(residency), residency.operands[0], residency.output
+        weight_bytes = sum(o.size_bytes for o in residency.operands[1 : 1 + layer.weights])
+        # A state, the one before, and the gates.
+        kept = layer.N * layer.H * (layer.gates + 2) * format_bits(x.dtype) // 8
+        grown = self._grown(weight_bytes + kept)
+        first = 1.0 if self.spec.cache_state == "cold" else grown
+        return Recurrence(
+            layer, x.dtype, weight_bytes, first, grown,
+            -(-x.size_bytes // layer.T), miss.operands[0], -(-out.size_bytes // layer.T), miss.output,
+        )  # fmt: skip
+
+    def _product(self, operator: Operator, residency: Residency) -> Demands:
+        machine, job = self.machine, self._lowered(operator, residency)
+        if isinstance(operator.problem, Conv2d):
+            return conv_demands(conv_plan(operator.problem, job, machine), operator.problem, machine)
+        nonzeros = residency.operands[1].nonzeros
+        if nonzeros is not None:
+            return csr_demands(job, nonzeros, machine)
+        if min(job.m, job.n) <= machine.narrow[job.dtype]:
+            return narrow_demands(job, machine)
+        return block_demands(job, best_choice(job, machine), machine)
+
+    def _lowered(self, operator: Operator, residency: Residency) -> Job:
+        """The matrix products behind an operator: M = N P Q, N = K / groups, K = C / groups R S for
+        conv2d."""
+        p = operator.problem
+        if isinstance(p, Conv2d):
+            sizes = (p.groups, p.N * p.P * p.Q, p.K // p.groups, p.C // p.groups * p.R * p.S)
+        else:
+            assert isinstance(p, Matmul)
+            sizes = (p.B, p.M, p.N, p.K)
+        return self._job(*sizes, residency, layout_of(operator), len(operator.epilogue))
+
+    def _job(
+        self, batch: int, m: int, n: int, k: int, residency: Residency, layout: str, pointwise: int
+    ) -> Job:
+        a, b = residency.operands[:2]
+        miss, fitted = self._misses(residency), self.machine.products[a.dtype]
+        return Job(
+            batch, m, n, k, a.dtype, format_bits(residency.output.dtype),
+            Side(a.size_bytes, miss.operands[0], strided=layout[0] == "t"),
+            Side(b.size_bytes, miss.operands[1], strided=layout[1] == "n"),
+            miss.output, fitted.gemm_share, fitted.slab_latency_s, pointwise,
+        )  # fmt: skip
+
+    def _vector(self, operator: Operator, residency: Residency) -> Demands:
+        miss = self._misses(residency)
+        elements = residency.output.elements
+        operations = vector_operations(operator, elements, max(1, elements))
+        operands = tuple(zip(residency.operands, miss.operands, strict=True))
+        return vector_demands(operands, residency.output, miss.output, operations, self.machine)
+
+    def _transferred(self, problem: Transfer) -> Demands:
+        """The network's inputs lie in memory, and are brought into an empty cache; its results stay."""
+        cold = problem.direction == "in" and not problem.to_memory and self.spec.cache_state == "cold"
+        moved = np.array([problem.size_bytes if cold else 0], dtype=np.int64)
+        return Demands(np.zeros(1, dtype=np.int32), {"fetch": moved}, np.ones(1, dtype=np.int64))
+
+    def _misses(self, residency: Residency) -> _Figures:
+        """What the cache holds of an operator's tensors goes down from all to nothing as they grow from half
+        its size to the whole: what is used only once also takes room. Weights are there only in the hot
+        state, activations where the run left them on chip."""
+        operands = (*residency.operands, residency.output)
+        grown = self._grown(sum(o.size_bytes for o in operands))
+        hot = self.spec.cache_state == "hot"
+
+        def miss(operand: Operand) -> float:
+            return grown if hot or operand.place == "chip" else 1.0
+
+        out = 1.0 if residency.output.place == "memory" else grown
+        return _Figures(tuple(miss(o) for o in residency.operands), out)
+
+    def _grown(self, size_bytes: int) -> float:
+        """The share that the cache does not hold of so many bytes in turn."""
+        return min(1.0, max(0.0, 2 * size_bytes / self.spec.l2.size_bytes - 1))
+
+    def _columns(self, demands: Demands, constant_bytes: int = 0, launched: str = "") -> Plan:
+        """Lay demands out in the pipeline's order. The first tile launches the operator, in the number format
+        `launched` (none: nothing is launched), and fetches the constants of its fused steps."""
+        demands = ends_apart(demands)
+        kinds = len(demands.resident)
+        first = np.zeros(kinds, dtype=np.bool_)
+        first[demands.kind_of_tile[:1]] = True
+        zero = np.zeros(kinds, dtype=np.int64)
+        columns = dict(demands.columns)
+        columns["launch"] = np.where(first, self._launch_cycles(launched) if launched else 0, 0)
+        for name in ("fetch", "weights"):
+            columns[name] = columns.get(name, zero) + np.where(first, constant_bytes, 0)
+        assert demands.begins is not None
+        assert demands.ends is not None
+        pools = np.array([pool_name(int(resident)) for resident in demands.resident])
+        works = columns.get("compute", zero) > 0
+        held = {str(name): (pools == name) & works for name in np.unique(pools)} if kinds else {}
+        return lay_out(
+            self.pipeline, demands.kind_of_tile, kinds, columns,
+            {"machine": demands.begins, **held}, {"machine": demands.ends, **held},
+            demands.actions, mapping=demands.mapping,
+        )  # fmt: skip
+
+    def _launch_cycles(self, dtype: str) -> int:
+        """Of the harness that the design names, in that format where it gives one, else of one launch after
+        another."""
+        spec = self.spec
+        named = spec.calibration.launch_us
+        found = named.get(f"{spec.harness}/{dtype}", named.get(spec.harness))
+        return ceil((spec.launch_s if found is None else found * 1e-6) * spec.clock.boost_hz)
+
+    # -- figures ---------------------------------------------------------------------------------------
+
+    def bound_ps(self, operator: Operator, residency: Residency | None) -> dict[str, int]:
+        """At the boost clock and the memory's whole bandwidth, with the multiplications of the algorithm that
+        the library takes; bytes that a hot or earlier used cache may hold are left out."""
+        if residency is None:
+            return {}
+        spec = self.spec
+        operands = (*residency.operands, residency.output)
+        hot = spec.cache_state == "hot" and sum(o.size_bytes for o in operands) <= spec.l2.size_bytes
+        outside = sum(o.size_bytes for o in operands if o.place != "chip")
+        if isinstance(operator.problem, Conv2d) and residency.operands[0].place != "chip":
+            size = residency.operands[0].size_bytes
+            outside -= size - touched_bytes(operator.problem, size)
+        if isinstance(operator.problem, Recurrent) and spec.cache_state == "hot":
+            # Weights may stay in a cache that inputs and results of all steps would overflow.
+            weights = residency.operands[1 : 1 + operator.problem.weights]
+            outside -= sum(o.size_bytes for o in weights if o.place != "chip")
+        found = {"memory": 0 if hot else outside * PS_PER_S // spec.memory.bandwidth_bytes_per_s}
+        if operator.kind in PRODUCT_KINDS:
+            rate = spec.units[residency.operands[0].dtype].macs_per_cycle * spec.clock.boost_hz
+            found["multiprocessors"] = self._least_macs(operator, residency) * PS_PER_S // rate
+        return found
+
+    def _least_macs(self, operator: Operator, residency: Residency) -> int:
+        """Multiplications of the chosen algorithm: with stored weights only, those that are stored."""
+        if isinstance(operator.problem, Recurrent):
+            return operator.problem.macs
+        job = self._lowered(operator, residency)
+        if isinstance(operator.problem, Conv2d):
+            return least_multiplications(operator.problem, conv_plan(operator.problem, job, self.machine))
+        nonzeros = residency.operands[1].nonzeros
+        return job.macs if nonzeros is None else nonzeros * job.m
+
+    def wait_name(self, consumer: Operator, operand: int, producer: Operator, place: str) -> str:
+        """One operator runs after the other, so all operands are waited for at once."""
+        del consumer, operand, producer, place
+        return "ready"
+
+    def components(self) -> tuple[Component, ...]:
+        return gpu_components(self.spec)
+
+
+def layout_of(operator: Operator) -> str:
+    """How the operands of a product lie, as BLAS says it of matrices stored by columns: "n" or "t" for the
+    first and for the second. One that is read along its sums ("t" first, "n" second) is strided. Without the
+    attribute `layout` neither is, as where a library may lay operands out for itself."""
+    found = dict(operator.attributes).get("layout", "nt")
+    assert isinstance(found, str)
+    return found
