@@ -11,6 +11,7 @@ import sys
 from dataclasses import dataclass
 
 from hwsim.design import load_design
+from hwsim.design.kinds.systolic import SystolicSpec
 from hwsim.pipeline import run
 from hwsim.result import Result
 from hwsim.validate.published import tpu_v1_published
@@ -63,7 +64,9 @@ def _run(efficiency: float, overlap: float) -> Result:
 
 
 def _link_bytes_per_s() -> float:
-    link = load_design(DESIGN).device_spec.host_link
+    spec = load_design(DESIGN).device_spec
+    assert isinstance(spec, SystolicSpec)
+    link = spec.host_link
     assert link is not None
     assert link.bandwidth_bytes_per_s is not None
     return float(link.bandwidth_bytes_per_s)

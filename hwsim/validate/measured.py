@@ -13,17 +13,28 @@ from hwsim.errors import CapacityError, HwsimError, Problem, SpecError, Unsuppor
 from hwsim.pipeline import run
 from hwsim.result import Result
 from hwsim.units import PS_PER_S
-from hwsim.validate.constructors import make_workload, operator_sizes, refusal
+from hwsim.validate.conditions import row_overrides
+from hwsim.validate.constructors import Operands, make_workload, operands_of, operator_sizes, refusal
 from hwsim.validate.rows import MeasuredRow, MeasuredTable, read_rows, refuse
 from hwsim.validate.score import Outcome, ValidationReport
 from hwsim.workload import Workload
 
-REFERENCE_SETS = ("scalesim_cycles.csv",)  # shipped files in the row format, in sets/
+# Shipped files in the row format, in sets/.
+REFERENCE_SETS = (
+    "scalesim_cycles.csv",
+    "deepbench_gemm.csv",
+    "deepbench_conv.csv",
+    "deepbench_rnn.csv",
+    "deepbench_spmm.csv",
+    "transformer_gemm.csv",
+    "llmcompass_gemm.csv",
+    "eie_table4.csv",
+)
 
 PS_PER_US = 10**6
 
 Progress = Callable[[int, int], None]
-ProgramKey = tuple[str, tuple[str, ...], str, str, tuple[tuple[str, int], ...]]
+ProgramKey = tuple[str, tuple[str, ...], str, str, tuple[tuple[str, int], ...], Operands]
 
 
 def _latency_us(ps: float, _clock_hz: int) -> float:
@@ -34,12 +45,25 @@ def _cycles(ps: float, clock_hz: int) -> float:
     return ps * clock_hz / PS_PER_S
 
 
-# Metric -> the prediction of a run, and a time in ps as that metric. Both metrics mean the whole simulated
-# schedule, from its first event to its last: a measured kernel or cycle count includes fill, drain and waits.
-# `Result.cycles` is exact where a cycle is a whole number of picoseconds, as in systolic_plain.
+# Stalls for what comes from outside: simulators and papers that count compute cycles leave them out, as
+# SCALE-Sim (its stall cycles) and the EIE paper (a one-time cost) do.
+OUTSIDE = ("weight_stall", "input", "weight_load", "input_load", "reload")
+
+
+def compute_cycles(result: Result) -> float:
+    """Cycles of the run without those in which the machine waits for what comes from outside."""
+    timing = result.timing
+    waiting = [i for i, cause in enumerate(timing.causes) if cause in OUTSIDE]
+    ps = timing.makespan_ps - int(timing.stalls_ps[:, waiting].sum())
+    return float(-(-ps * result.clock_hz // PS_PER_S))
+
+
+# Metric -> the prediction of a run, and a time in ps as that metric. A latency is the whole simulated
+# schedule, from its first event to its last: a measured kernel includes fill, drain and waits. Cycles are
+# exact where one is a whole number of picoseconds, as in systolic_plain.
 METRICS: Mapping[str, tuple[Callable[[Result], float], Callable[[float, int], float]]] = {
     "latency_us": (lambda result: result.timing.makespan_ps / PS_PER_US, _latency_us),
-    "compute_cycles": (lambda result: float(result.cycles), _cycles),
+    "compute_cycles": (compute_cycles, _cycles),
 }
 
 
@@ -51,6 +75,8 @@ def validate(
 ) -> ValidationReport:
     """Run each row of a CSV file of measurements and return predictions, errors and summaries.
 
+    A row runs as it was measured: with its own overrides, and with the state of the caches and the harness
+    that it names where its design knows them.
     Without `file`, all reference sets that ship with hwsim. With `design`, every row runs on it instead of on
     the design that the row names (the row's overrides still apply). `progress` is called with (rows done,
     rows in all). Rows that share a program are run once; rows that hwsim cannot run keep the reason.
@@ -120,7 +146,11 @@ class _Runner:
             return Outcome(row, reason=f"metric {row.metric} is not one of {', '.join(METRICS)}")
         if reason := refusal(row):
             return Outcome(row, reason=reason)
-        key = (row.design, row.overrides, row.dtype, row.op, operator_sizes(row))
+        named = self._machine(row.design, ())
+        if isinstance(named, str):
+            return Outcome(row, reason=named)
+        overrides = row_overrides(row, named)
+        key = (row.design, overrides, row.dtype, row.op, operator_sizes(row), operands_of(row))
         if key not in self.found:
             self.found[key] = self._run(key)
         found = self.found[key]
@@ -129,12 +159,12 @@ class _Runner:
         return Outcome(row, found.figures[row.metric], found.rooflines[row.metric])
 
     def _run(self, key: ProgramKey) -> _Found:
-        name, overrides, dtype, op, sizes = key
+        name, overrides, dtype, op, sizes, operands = key
         machine = self._machine(name, overrides)
         if isinstance(machine, str):
             return _Found({}, {}, machine)
         try:
-            graph = make_workload(op, sizes).astype(dtype)
+            graph = make_workload(op, sizes, operands).astype(dtype)
             if reason := _unsupported(graph, machine):
                 return _Found({}, {}, reason)
             result = run(graph, machine, dtype=dtype)
@@ -177,5 +207,8 @@ def peak_roofline_ps(result: Result, design: Design) -> int:
     timing = result.timing
     memories = {part.name for part in make_device(design.device_spec).components() if part.kind == "dram"}
     peak = timing.stage_resources[timing.stages.index(result.focus)]
-    totals = zip(timing.resources, timing.bound_ps.sum(axis=0).tolist(), strict=True)
-    return max((int(total) for name, total in totals if name in memories or name == peak), default=0)
+    totals = zip(timing.resources, timing.servers, timing.bound_ps.sum(axis=0).tolist(), strict=True)
+    return max(
+        (-(-int(total) // servers) for name, servers, total in totals if name in memories or name == peak),
+        default=0,
+    )

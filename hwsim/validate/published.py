@@ -1,4 +1,4 @@
-"""Published figures of the TPU v1, and how a simulated figure is set beside one."""
+"""Published figures of real parts, and how a simulated figure is set beside one."""
 
 from __future__ import annotations
 
@@ -43,10 +43,27 @@ class Comparison:
         return None if self.allowed is None else abs(self.gap) <= self.allowed
 
 
+Figures = dict[tuple[str, str], Published]  # by (subject, figure)
+
+
+def tpu_v1_published() -> Figures:
+    """What the TPU paper gives."""
+    return _read("tpu_v1_published.csv")
+
+
+def eie_published() -> Figures:
+    """What the EIE paper gives."""
+    return _read("eie_published.csv")
+
+
+def deep_compression_published() -> Figures:
+    """What the tables of Deep Compression give, layer by layer."""
+    return _read("deep_compression_published.csv")
+
+
 @cache
-def tpu_v1_published() -> dict[tuple[str, str], Published]:
-    """(subject, figure) -> the figure, from the shipped table."""
-    text = (files("hwsim.validate") / "sets" / "tpu_v1_published.csv").read_text(encoding="utf-8")
+def _read(name: str) -> Figures:
+    text = (files("hwsim.validate") / "sets" / name).read_text(encoding="utf-8")
     rows = csv.DictReader(text.splitlines())
     figures = (
         Published(

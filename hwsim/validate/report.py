@@ -6,19 +6,23 @@ date, no host and no measured speed is in it.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import astuple, fields
 from importlib.resources import files
 from pathlib import Path
 
+from hwsim.validate.deep_compression import CONVOLUTIONS_PCT, DeepCompression, compare_deep_compression
+from hwsim.validate.eie_paper import EiePaper, compare_eie, error_pct, theoretical_us
 from hwsim.validate.fit_host import HostFit, fit_host
 from hwsim.validate.measured import Progress, validate
 from hwsim.validate.published import Comparison, tpu_v1_published
-from hwsim.validate.score import Outcome, ValidationReport, write_text
+from hwsim.validate.score import Outcome, Summary, ValidationReport, write_text
+from hwsim.validate.silicon import overview_words, silicon_pages
+from hwsim.validate.tables import Cells, csv_text, markdown, rounded
 from hwsim.validate.tpu_paper import MATRIX, WHOLE_FIGURE, TpuPaper, compare_tpu
 
-Cells = Sequence[object]
+CYCLES = "scalesim_cycles.csv"
+SILICON = ("cpu", "gpu")  # the kinds whose designs have measured operators, a page each
 
 AGAIN = "Written by `make validation`; do not edit."
 
@@ -35,16 +39,26 @@ COMPARISON_COLUMNS = (
 
 def write_reports(folder: str | Path, progress: Progress | None = None) -> tuple[Path, ...]:
     """Run every reference set and write its report. Returns the files. Raises OutputError."""
-    cycles, paper, fit = validate(progress=progress), compare_tpu(), fit_host()
+    found = validate(progress=progress)
+    cycles = ValidationReport(tuple(o for o in found.outcomes if o.row.file == CYCLES))
+    paper, fit = compare_tpu(), fit_host()
+    eie, deep = compare_eie(), compare_deep_compression()
     texts = {
-        "README.md": _page("README.md", table=_overview(cycles, paper, fit)),
+        "README.md": _page("README.md", table=_overview(found, cycles, paper, fit, eie, deep)),
         "scalesim.md": _page("scalesim.md", **_cycles_fields(cycles)),
-        "scalesim.csv": _csv(ARRAY_COLUMNS, _array_rows(cycles)),
-        "summary.csv": _csv(SUMMARY_COLUMNS, _summary_rows(cycles)),
+        "scalesim.csv": csv_text(ARRAY_COLUMNS, _array_rows(cycles)),
+        "summary.csv": csv_text(tuple(entry.name for entry in fields(Summary)), _summary_rows(found)),
         "tpu_v1.md": _page("tpu_v1.md", **_paper_fields(paper)),
-        "tpu_v1.csv": _csv(COMPARISON_COLUMNS, _comparison_rows(paper)),
+        "tpu_v1.csv": csv_text(COMPARISON_COLUMNS, _comparison_rows(paper)),
+        "deep_compression.md": _page("deep_compression.md", **_deep_fields(deep)),
+        "deep_compression.csv": csv_text(COMPARISON_COLUMNS, _comparison_rows(deep)),
+        "eie.md": _page("eie.md", **_eie_fields(eie)),
+        "eie.csv": csv_text(COMPARISON_COLUMNS, _comparison_rows(eie)),
         "host_link.md": _page("host_link.md", **_fit_fields(fit)),
     }
+    for kind in SILICON:
+        page, table, plot = silicon_pages(found, kind)
+        texts |= {f"{kind}.md": _page(f"{kind}.md", **page), f"{kind}.csv": table, f"{kind}.svg": plot}
     return tuple(write_text(Path(folder) / name, text) for name, text in texts.items())
 
 
@@ -57,7 +71,14 @@ def _page(name: str, **fields: object) -> str:
 # -- fields of the pages -------------------------------------------------------------------------------
 
 
-def _overview(cycles: ValidationReport, paper: TpuPaper, fit: HostFit) -> str:
+def _overview(
+    measured: ValidationReport,
+    cycles: ValidationReport,
+    paper: TpuPaper,
+    fit: HostFit,
+    eie: EiePaper,
+    deep: DeepCompression,
+) -> str:
     worst = max(paper.normalised, key=_distance)
     floor_plan = max(paper.floor_plan, key=_distance)
     tile = paper.weight_tile[0]
@@ -82,9 +103,23 @@ def _overview(cycles: ValidationReport, paper: TpuPaper, fit: HostFit) -> str:
             f"efficiency {fit.host_efficiency:.3f}, overlap {fit.host_overlap:.3f}",
             "host_link",
         ),
+        (
+            "EIE, times of its benchmark layers",
+            _eie_time_words(eie),
+            "eie",
+        ),
+        ("EIE, area and power of a PE", _element_words(eie), "eie"),
+        (
+            "Deep Compression, stored size of convolutions before the Huffman code",
+            f"largest gap {deep.largest_gap_pct:+.1f} % ({CONVOLUTIONS_PCT:g} % allowed)",
+            "deep_compression",
+        ),
     )
-    cells = [(what, found, f"[{page}.md]({page}.md)") for what, found, page in rows]
-    return _markdown(("checked", "found", "page"), cells)
+    silicon = [
+        (f"{kind.upper()}s, measured operators", overview_words(measured, kind), kind) for kind in SILICON
+    ]
+    cells = [(what, found, f"[{page}.md]({page}.md)") for what, found, page in (*rows, *silicon)]
+    return markdown(("checked", "found", "page"), cells)
 
 
 def _cycles_fields(report: ValidationReport) -> Mapping[str, object]:
@@ -92,26 +127,29 @@ def _cycles_fields(report: ValidationReport) -> Mapping[str, object]:
         "exact": report.exact,
         "rows": len(report.outcomes),
         "not_run": report.rows_not_run,
-        "summary": _markdown(SUMMARY_COLUMNS, map(_rounded, _summary_rows(report))),
-        "arrays": _markdown(ARRAY_COLUMNS, map(_rounded, _array_rows(report))),
+        "summary": markdown(
+            SUMMARY_COLUMNS,
+            (rounded([getattr(s, name) for name in SUMMARY_COLUMNS]) for s in report.summaries),
+        ),
+        "arrays": markdown(ARRAY_COLUMNS, map(rounded, _array_rows(report))),
     }
 
 
 def _paper_fields(paper: TpuPaper) -> Mapping[str, object]:
     published = tpu_v1_published()
     peak = published["chip", "peak"].value
-    fields: dict[str, object] = {
+    filled: dict[str, object] = {
         "free": paper.cnn0_without_host,
         "unfitted": paper.cnn0_unfitted,
         "peak": peak,
         "labelled": sum(published["floor plan", name].value for name in WHOLE_FIGURE),
-        "modelled": _markdown(
+        "modelled": markdown(
             ("block", "%"), [(_words(n), f"{s:.1f}") for n, s in paper.modelled_share.items()]
         ),
     }
     for name in ("MLP0", "CNN0"):
         value = {figure: p.value for (subject, figure), p in published.items() if subject == name}
-        fields |= {
+        filled |= {
             f"{name.lower()}_cycles": _sum([value[figure] for figure in (*MATRIX, "non_matrix")]),
             f"{name.lower()}_macs": _sum([value["useful_macs"], value["unused_macs"]]),
             f"{name.lower()}_waits": _sum([value["raw"], value["input"]]),
@@ -122,10 +160,57 @@ def _paper_fields(paper: TpuPaper) -> Mapping[str, object]:
         ("active", "active"), ("non_matrix", "non_matrix"), ("host", "host_share"), ("raw", "raw"),
         ("unused", "unused_macs"),
     ):  # fmt: skip
-        fields[field] = _find(paper.counters, "CNN0", figure)
+        filled[field] = _find(paper.counters, "CNN0", figure)
     for section in ("normalised", "counters", "weight_tile", "floor_plan", "power"):
-        fields[section] = _comparisons(getattr(paper, section))
-    return fields
+        filled[section] = _comparisons(getattr(paper, section))
+    return filled
+
+
+def _eie_time_words(eie: EiePaper) -> str:
+    theoretical, actual = (eie.median_error_pct(f"{which} time") for which in ("theoretical", "actual"))
+    return f"median error {theoretical:.1f} % (theoretical) and {actual:.1f} % (actual)"
+
+
+def _element_words(eie: EiePaper) -> str:
+    area, power = (_find(part, "whole", figure) for part, figure in
+                   ((eie.element_area, "area"), (eie.element_power, "power")))  # fmt: skip
+    return f"{error_pct(area):+.1f} % and {error_pct(power):+.1f} %, fitted constants in the design"
+
+
+def _eie_fields(eie: EiePaper) -> Mapping[str, object]:
+    layers = [
+        (name, result.cycles, f"{theoretical_us(result):.1f}", f"{result.latency_s * 1e6:.1f}",
+         *(f"{100 * result.cycle_share[part]:.1f}" for part in result.timing.parts))
+        for name, result in eie.results.items()
+    ]  # fmt: skip
+    parts = next(iter(eie.results.values())).timing.parts
+    filled: dict[str, object] = {
+        "layers": markdown(
+            ("layer", "cycles", "theoretical us", "actual us", *(f"{_words(p)} %" for p in parts)), layers
+        ),
+        "theoretical_pct": eie.median_error_pct("theoretical time"),
+        "actual_pct": eie.median_error_pct("actual time"),
+    }
+    for section in ("theoretical", "actual", "element_area", "element_power", "chips"):
+        filled[section] = _comparisons(getattr(eie, section), percent=True)
+    return filled
+
+
+def _deep_fields(deep: DeepCompression) -> Mapping[str, object]:
+    padded = [
+        (name, f"{100 * deep.padding[name]:.1f}", f"{100 * expected:.1f}")
+        for name, expected in deep.expected_padding.items()
+        if expected >= 0.005
+    ]
+    filled: dict[str, object] = {
+        "demanded": CONVOLUTIONS_PCT,
+        "largest": deep.largest_gap_pct,
+        "tails": deep.tail_bits,
+        "padding": markdown(("layer", "padding %", "q / (1 - q) %"), padded),
+    }
+    for section in ("sizes", "coded_sizes", "coded_bits"):
+        filled[section] = _comparisons(getattr(deep, section), percent=True)
+    return filled
 
 
 def _fit_fields(fit: HostFit) -> Mapping[str, object]:
@@ -137,7 +222,7 @@ def _fit_fields(fit: HostFit) -> Mapping[str, object]:
 
 
 def _summary_rows(report: ValidationReport) -> Iterable[Cells]:
-    return (tuple(getattr(summary, name) for name in SUMMARY_COLUMNS) for summary in report.summaries)
+    return (astuple(summary) for summary in report.summaries)
 
 
 def _array_rows(report: ValidationReport) -> Iterable[Cells]:
@@ -153,7 +238,7 @@ def _array_rows(report: ValidationReport) -> Iterable[Cells]:
         yield " ".join(overrides), len(part.outcomes), part.exact, max(errors, default=None), roofline
 
 
-def _comparison_rows(paper: TpuPaper) -> Iterable[Cells]:
+def _comparison_rows(paper: TpuPaper | EiePaper | DeepCompression) -> Iterable[Cells]:
     for section, comparisons in paper.sections:
         for c in comparisons:
             p = c.published
@@ -164,16 +249,19 @@ def _comparison_rows(paper: TpuPaper) -> Iterable[Cells]:
             )  # fmt: skip
 
 
-def _comparisons(comparisons: Iterable[Comparison]) -> str:
+def _comparisons(comparisons: Iterable[Comparison], *, percent: bool = False) -> str:
+    """A table of comparisons; gaps in their unit, or in percent of the published figure."""
     rows = []
     for c in comparisons:
         p = c.published
-        verdict = "" if c.holds is None else f"{'within' if c.holds else 'OUTSIDE'} {c.allowed:g}"
+        verdict = "" if c.holds is None else f"{'within' if c.holds else 'OUTSIDE'} {c.allowed:,.5g}"
         where = p.table if p.confidence == "confirmed" else f"{p.table}, {p.confidence}"
-        numbers = (f"{p.value:,.1f}", f"{c.simulated:,.1f}", f"{c.gap:+,.1f}")
+        places = 3 if percent and p.value < 10 else 1
+        gap = f"{error_pct(c):+,.1f} %" if percent else f"{c.gap:+,.1f}"
+        numbers = (f"{p.value:,.{places}f}", f"{c.simulated:,.{places}f}", gap)
         rows.append((p.subject, _words(p.figure), p.unit, *numbers, verdict, where, c.remark))
     columns = ("of", "figure", "unit", "published", "simulated", "gap", "demanded", "published in", "remark")
-    return _markdown(columns, rows)
+    return markdown(columns, rows)
 
 
 def _find(comparisons: Iterable[Comparison], subject: str, figure: str) -> Comparison:
@@ -195,25 +283,3 @@ def _words(figure: str) -> str:
 
 def _sum(parts: Sequence[float]) -> str:
     return f"{' + '.join(f'{part:g}' for part in parts)} = {sum(parts):.1f}"
-
-
-def _rounded(cells: Cells) -> Cells:
-    return tuple(f"{cell:.2f}" if isinstance(cell, float) else cell for cell in cells)
-
-
-def _markdown(columns: Sequence[str], rows: Iterable[Cells]) -> str:
-    """A table, each line ended."""
-    lines = [
-        columns,
-        ["---"] * len(columns),
-        *(["" if cell is None else cell for cell in row] for row in rows),
-    ]
-    return "".join(f"| {' | '.join(str(cell) for cell in line)} |\n" for line in lines)
-
-
-def _csv(columns: Sequence[str], rows: Iterable[Cells]) -> str:
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows([f"{cell:.6g}" if isinstance(cell, float) else cell for cell in row] for row in rows)
-    return stream.getvalue()

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hwsim.errors import Problem, SpecError
+from hwsim.files import read_file
 
 WORDS = ("design", "op", "dtype", "metric")
 SIZES = (
@@ -23,13 +24,15 @@ SIZES = (
 )  # fmt: skip
 MAY_BE_ZERO = ("pad_h", "pad_w")
 NEEDED = (*WORDS, "value")
-# trans_a and trans_b say how operands lay in memory, harness and cache_state how the time was taken: hwsim
-# has no notion of either, and a report shows them beside the rows.
-CARRIED = ("trans_a", "trans_b", "harness", "cache_state", "source", "licence")
-COLUMNS = (*NEEDED, *SIZES, "density", "overrides", *CARRIED)
+TRANSPOSED = ("trans_a", "trans_b")  # how a matrix library is handed the operands, as BLAS says it: N or T
+# harness and cache_state say how the time was taken; `conditions` makes overrides of them.
+CARRIED = (*TRANSPOSED, "harness", "cache_state", "source", "licence")
+DENSITIES = ("density", "act_density")  # of the weights, and of the activations
+COLUMNS = (*NEEDED, *SIZES, *DENSITIES, "overrides", *CARRIED)
 
 LARGEST_SIZE = 10**9  # of one dimension; products of larger ones leave 64-bit counts
 MAX_PROBLEMS = 20  # shown of one file
+MAX_FILE_BYTES = 64 * 2**20  # some hundred thousand rows
 
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _OVERRIDE = re.compile(r"\s+(?=[^\s=]+=)")  # values may hold spaces ("bandwidth=34 GB/s"), paths may not
@@ -48,6 +51,7 @@ class MeasuredRow:
     measured: float
     sizes: Mapping[str, int]
     density: float
+    act_density: float
     overrides: tuple[str, ...]
     cells: Mapping[str, str]
 
@@ -98,11 +102,7 @@ def refuse(problems: list[Problem]) -> None:
 
 
 def _text(path: Path, file: str) -> str:
-    try:
-        content = path.read_bytes()
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise SpecError(Problem(file, 0, 0, "", f"cannot be read: {reason}")) from error
+    content = read_file(path, MAX_FILE_BYTES)
     if b"\0" in content:
         raise SpecError(Problem(file, 1, 1, "", "is not CSV: it holds binary data"))
     try:
@@ -155,16 +155,28 @@ def _row(
             problems.append(Problem(file, line, 1, name, "is blank"))
     sizes = dict(_sizes(file, line, cells, problems))
     measured = _number(file, line, "value", cells["value"], problems) if cells["value"] else 0.0
-    density = _number(file, line, "density", cells["density"], problems) if cells.get("density") else 1.0
-    if density > 1:
-        problems.append(Problem(file, line, 1, "density", f"is {cells['density']}: it must be at most 1"))
+    density, act_density = (_density(file, line, name, cells, problems) for name in DENSITIES)
+    for name in TRANSPOSED:
+        if cells.get(name, "").upper() not in ("", "N", "T"):
+            problems.append(Problem(file, line, 1, name, f"is {_clip(cells[name])}: it must be N or T"))
     if len(problems) > before:
         return None
     overrides = tuple(_OVERRIDE.split(cells["overrides"])) if cells.get("overrides") else ()
     words = {name: cells[name] for name in WORDS}
     return MeasuredRow(
-        file, line, **words, measured=measured, sizes=sizes, density=density, overrides=overrides, cells=cells
-    )
+        file, line, **words, measured=measured, sizes=sizes, density=density, act_density=act_density,
+        overrides=overrides, cells=cells,
+    )  # fmt: skip
+
+
+def _density(file: str, line: int, name: str, cells: Mapping[str, str], problems: list[Problem]) -> float:
+    """A share above 0 and at most 1; all where the cell is blank or there is no such column."""
+    if not cells.get(name):
+        return 1.0
+    density = _number(file, line, name, cells[name], problems)
+    if density > 1:
+        problems.append(Problem(file, line, 1, name, f"is {cells[name]}: it must be at most 1"))
+    return density
 
 
 def _sizes(

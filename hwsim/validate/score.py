@@ -6,15 +6,16 @@ import csv
 import io
 import secrets
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from hwsim.errors import OutputError
+from hwsim.validate.baselines import GroupKey, Half, scored_halves
 from hwsim.validate.rows import MeasuredRow
 
 
@@ -41,7 +42,11 @@ class Outcome:
 class Summary:
     """Errors of the rows of one (design, op, dtype, metric), in percent of the measured value: median, mean
     and 90th percentile of their size (linear between ranks), and `bias_pct`, the mean with its sign.
-    `roofline_mdape_pct` is the median for the peak roofline of the same rows."""
+    `roofline_mdape_pct` is the median for the peak roofline of the same rows.
+
+    The calibrated roofline is fitted on a random half of the rows. `half_rows` are the others, and behind it
+    stand its errors on them (`calibrated_...`) and hwsim's (`half_...`); None where rows are too few.
+    """
 
     design: str
     op: str
@@ -53,6 +58,13 @@ class Summary:
     p90_pct: float
     bias_pct: float
     roofline_mdape_pct: float
+    half_rows: int = 0
+    half_mdape_pct: float | None = None
+    half_mape_pct: float | None = None
+    half_p90_pct: float | None = None
+    calibrated_mdape_pct: float | None = None
+    calibrated_mape_pct: float | None = None
+    calibrated_p90_pct: float | None = None
 
 
 @dataclass(frozen=True)
@@ -66,12 +78,18 @@ class ValidationReport:
     @cached_property
     def summaries(self) -> tuple[Summary, ...]:
         """One a (design, op, dtype, metric) of which any row ran, in order of first appearance."""
-        groups: dict[tuple[str, str, str, str], list[Outcome]] = {}
+        groups: dict[GroupKey, list[Outcome]] = {}
         for outcome in self.outcomes:
             if outcome.predicted is not None:
                 row = outcome.row
                 groups.setdefault((row.design, row.op, row.dtype, row.metric), []).append(outcome)
-        return tuple(_summary(key, found) for key, found in groups.items())
+        return tuple(_summary(key, found, self.halves.get(key)) for key, found in groups.items())
+
+    @cached_property
+    def halves(self) -> Mapping[GroupKey, Half]:
+        """Of each group, the rows that its calibrated roofline is scored on."""
+        ran = [(o.row, o.predicted) for o in self.outcomes if o.predicted is not None]
+        return scored_halves([row for row, _ in ran], [predicted for _, predicted in ran])
 
     @cached_property
     def reasons(self) -> dict[str, int]:
@@ -120,11 +138,11 @@ def _error_pct(predicted: float, measured: float) -> float:
     return (predicted - measured) / measured * 100
 
 
-def _summary(key: tuple[str, str, str, str], outcomes: Sequence[Outcome]) -> Summary:
+def _summary(key: GroupKey, outcomes: Sequence[Outcome], half: Half | None) -> Summary:
     errors = _column(o.error_pct for o in outcomes)
     rooflines = np.abs(_column(o.roofline_error_pct for o in outcomes))
     sizes = np.abs(errors)
-    return Summary(
+    found = Summary(
         *key,
         rows=len(outcomes),
         mdape_pct=float(np.median(sizes)),
@@ -133,6 +151,16 @@ def _summary(key: tuple[str, str, str, str], outcomes: Sequence[Outcome]) -> Sum
         bias_pct=float(errors.mean()),
         roofline_mdape_pct=float(np.median(rooflines)),
     )
+    if half is None:
+        return found
+    own, fitted = half.errors, half.roofline_errors
+    return replace(
+        found,
+        half_rows=own.rows,
+        half_mdape_pct=own.mdape_pct, half_mape_pct=own.mape_pct, half_p90_pct=own.p90_pct,
+        calibrated_mdape_pct=fitted.mdape_pct, calibrated_mape_pct=fitted.mape_pct,
+        calibrated_p90_pct=fitted.p90_pct,
+    )  # fmt: skip
 
 
 def _column(figures: Iterable[float | None]) -> np.ndarray:

@@ -99,10 +99,18 @@ def test_endless_problems_are_counted(tmp_path: Path) -> None:
     assert lines[-1].endswith("and 980 more problems")
 
 
-@pytest.mark.parametrize("name", ["absent.csv", ".", "a\0b.csv"])
-def test_unreadable_path(tmp_path: Path, name: str) -> None:
-    with pytest.raises(SpecError, match="cannot be read"):
-        validate(f"{tmp_path}/{name}")
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("absent.csv", "there is no such file"),
+        (".", "is a folder"),
+        ("a\0b.csv", "cannot be read"),
+        ("/dev/zero", "is not a regular file"),
+    ],
+)
+def test_unreadable_path(tmp_path: Path, path: str, message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        validate(tmp_path / path)
 
 
 def test_lines_are_those_of_the_file(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from hwsim.design import load_design
 from hwsim.validate import ValidationReport, fit_host, report
 from hwsim.validate.__main__ import main
+from hwsim.validate.eie_paper import EiePaper
 from hwsim.validate.published import tpu_v1_published
 from hwsim.validate.tpu_paper import TpuPaper, compare_tpu, cycle_shares
 
@@ -106,12 +107,13 @@ def test_gap_of_cnn0_is_told_and_not_tuned(paper: TpuPaper) -> None:
 
 
 def test_committed_reports_are_what_the_code_writes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reference_report: ValidationReport
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reference_report: ValidationReport, eie_paper: EiePaper
 ) -> None:
     committed = ROOT / "reports" / "validation"
     if not committed.is_dir():
         pytest.skip("this tree has no reports")
     monkeypatch.setattr(report, "validate", lambda **_: reference_report)
+    monkeypatch.setattr(report, "compare_eie", lambda: eie_paper)
     written = report.write_reports(tmp_path)
     assert {path.name for path in written} == {path.name for path in committed.iterdir()}
     for path in written:
@@ -122,9 +124,10 @@ def test_committed_reports_are_what_the_code_writes(
 
 def test_command_line_of_the_report(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
-    reference_report: ValidationReport,
+    reference_report: ValidationReport, eie_paper: EiePaper,
 ) -> None:  # fmt: skip
     monkeypatch.setattr(report, "validate", lambda **_: reference_report)
+    monkeypatch.setattr(report, "compare_eie", lambda: eie_paper)
     assert main([str(tmp_path / "made")]) == 0
     assert str(tmp_path / "made" / "tpu_v1.md") in capsys.readouterr().out
     assert main(["--help"]) == 2
