@@ -14,17 +14,20 @@ BIN := .venv/bin
 READY := .venv/.ready
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 DEMO := reports/runs/demo
+INPUTS ?= 100000
 
-.PHONY: .venv help demo test lint types floors bench validation examples docs clean
+.PHONY: .venv help demo test fuzz lint types floors bench validation digits examples docs clean
 
 help:
 	@echo 'make demo        set up, run ResNet-50 on the TPU, say where the result is'
 	@echo 'make test        set up, run all tests'
+	@echo 'make fuzz        feed hwsim 100,000 bad inputs, or INPUTS=...'
 	@echo 'make lint        style and format'
 	@echo 'make types       mypy, strict'
 	@echo 'make floors      who may import whom'
 	@echo 'make bench       speed, as quoted in the README'
 	@echo 'make validation  write reports/validation/ anew'
+	@echo 'make digits      write reports/digits.md anew: accuracy after each method of compression'
 	@echo 'make examples    write what examples/ print, and the pictures of docs/, anew'
 	@echo 'make docs        build the documentation into .cache/site'
 	@echo 'make clean       remove the environment and all caches; results stay'
@@ -48,6 +51,9 @@ demo: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest -n 2
 
+fuzz: $(READY)
+	$(BIN)/python -m tests.fuzz --inputs $(INPUTS)
+
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check --quiet .
@@ -63,6 +69,9 @@ bench: $(READY)
 
 validation: $(READY)
 	$(BIN)/python -m hwsim.validate reports/validation
+
+digits: $(READY)
+	$(BIN)/python -m studies.digits.measure
 
 examples: $(READY)
 	@for example in examples/*.py; do $(BIN)/python "$$example" >"$${example%.py}.txt"; done

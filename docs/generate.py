@@ -1,9 +1,9 @@
 """Pages that are made rather than written: a hook of mkdocs (see mkdocs.yml).
 
 What the code says about itself (specs, commands, public names, the pipeline of a machine) and what other
-files of the repository hold (validation, glossary, rules, examples) has one home, and is put into pages from
-there. A page asks for a piece with a line `<!-- generated: NAME -->`, or for a section of a file of the
-repository with `<!-- section: FILE: Heading -->`.
+files of the repository hold (validation, accuracy, glossary, rules, examples) has one home, and is put into
+pages from there. A page asks for a piece with a line `<!-- generated: NAME -->`, or for a section of a file
+of the repository with `<!-- section: FILE: Heading -->`.
 """
 
 from __future__ import annotations
@@ -33,15 +33,17 @@ from hwsim.schema.wording import format_value
 from hwsim.workload.frontends.layers import PLAIN_LAYERS, Layer, Repeat, WorkloadSpec
 
 ROOT = Path(__file__).resolve().parent.parent
-EXAMPLES = ("array_size", "own_network", "buffer_and_bandwidth")
+EXAMPLES = ("array_size", "own_network", "buffer_and_bandwidth", "compressed", "compare_eie", "compare_tpu")
 NEWLINE = "\n"
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that are files elsewhere in the repository."""
-    pages = {"glossary.md": read("GLOSSARY.md")}
+    pages = {"glossary.md": read("GLOSSARY.md"), "digits.md": read("reports/digits.md")}
     pages |= {
-        f"validation/{page.name}": page.read_text("utf-8") for page in below("reports/validation", "*.md")
+        f"validation/{page.name}": page.read_text("utf-8")
+        for kind in ("*.md", "*.svg")
+        for page in below("reports/validation", kind)
     }
     for uri, content in pages.items():
         files.append(File.generated(config, uri, content=content))
@@ -292,23 +294,22 @@ def public(kind: str) -> str:
     return "\n\n".join(found[kind])
 
 
-def _device() -> Any:
-    return make_device(load_design("tpu_v1").device_spec)
+def _device(design: str = "tpu_v1") -> Any:
+    return make_device(load_design(design).device_spec)
 
 
-def stages() -> str:
+def stages(design: str = "tpu_v1") -> str:
     rows = [
         (f"`{s.name}`", f"`{s.resource}`", s.unit, ", ".join(f"`{a}`" for a in s.after) or "none",
          "yes" if s.in_order else "no")
-        for s in _device().pipeline.stages
+        for s in _device(design).pipeline.stages
     ]  # fmt: skip
     return table(("stage", "asks", "for", "after", "in tile order"), rows)
 
 
-def pools() -> str:
-    rows = [
-        (f"`{p.name}`", str(p.slots), f"`{p.taken_by}`", f"`{p.freed_by}`") for p in _device().pipeline.pools
-    ]
+def pools(design: str = "tpu_v1") -> str:
+    found = _device(design).pipeline.pools
+    rows = [(f"`{p.name}`", str(p.slots), f"`{p.taken_by}`", f"`{p.freed_by}`") for p in found]
     return table(("pool", "slots", "taken when this is issued", "given back when this ends"), rows)
 
 
@@ -317,18 +318,18 @@ def waits() -> str:
     return table(("wait", "this stage of a tile", "is held until this stage of another has ended"), rows)
 
 
-def causes() -> str:
+def causes(design: str = "tpu_v1") -> str:
     """What each name of a stall is put down to, highest priority first."""
     rows: dict[str, list[str]] = {}
-    for cause in _device().causes:
+    for cause in _device(design).causes:
         rows.setdefault(cause.name, []).append(f"{cause.kind} `{cause.what}`")
     return table(
         ("cause", "when this is missing"), [(f"`{name}`", ", ".join(what)) for name, what in rows.items()]
     )
 
 
-def unmodelled() -> str:
-    return "\n".join(f"- {sentence}" for sentence in _device().unmodelled)
+def unmodelled(design: str = "tpu_v1") -> str:
+    return "\n".join(f"- {sentence}" for sentence in _device(design).unmodelled)
 
 
 PIECES: dict[str, Callable[[], str]] = {
@@ -347,8 +348,14 @@ PIECES: dict[str, Callable[[], str]] = {
     "public classes": lambda: public("classes"),
     "public errors": lambda: public("errors"),
     "stages of tpu_v1": stages,
+    "stages of generic_x86": lambda: stages("generic_x86"),
+    "stages of v100": lambda: stages("v100"),
+    "stages of eie_64pe": lambda: stages("eie_64pe"),
     "slot pools of tpu_v1": pools,
+    "slot pools of eie_64pe": lambda: pools("eie_64pe"),
     "waits of tpu_v1": waits,
     "stall causes of tpu_v1": causes,
+    "stall causes of eie_64pe": lambda: causes("eie_64pe"),
     "unmodelled by the systolic kind": unmodelled,
+    "unmodelled by the eie kind": lambda: unmodelled("eie_64pe"),
 }

@@ -29,24 +29,36 @@ from hwsim.errors import (
 from hwsim.version import __version__
 
 if TYPE_CHECKING:
+    from hwsim.comparison import compare
+    from hwsim.compress import Compressed, CompressionTable, Recipe, compress, load_recipe
     from hwsim.design import Design, load_design
     from hwsim.pipeline import run, verify
     from hwsim.result import Result, Verification
+    from hwsim.result.comparison import Comparison
     from hwsim.validate import ValidationReport, validate
     from hwsim.workload import Workload, conv2d, load_workload, matmul
+    from hwsim.workload.folder import save_workload
 
 # Public name -> the module that holds it.
 _HOMES = {
+    "Comparison": "hwsim.result.comparison",
+    "Compressed": "hwsim.compress",
+    "CompressionTable": "hwsim.compress",
     "Design": "hwsim.design",
+    "Recipe": "hwsim.compress",
     "Result": "hwsim.result",
     "ValidationReport": "hwsim.validate",
     "Verification": "hwsim.result",
     "Workload": "hwsim.workload",
+    "compare": "hwsim.comparison",
+    "compress": "hwsim.compress",
     "conv2d": "hwsim.workload",
     "load_design": "hwsim.design",
+    "load_recipe": "hwsim.compress",
     "load_workload": "hwsim.workload",
     "matmul": "hwsim.workload",
     "run": "hwsim.pipeline",
+    "save_workload": "hwsim.workload.folder",
     "validate": "hwsim.validate",
     "verify": "hwsim.pipeline",
 }
@@ -54,10 +66,14 @@ _HOMES = {
 __all__ = [
     "CapacityError",
     "CheckError",
+    "Comparison",
+    "Compressed",
+    "CompressionTable",
     "DeadlockError",
     "Design",
     "HwsimError",
     "OutputError",
+    "Recipe",
     "Result",
     "SpecError",
     "UnsupportedError",
@@ -66,11 +82,15 @@ __all__ = [
     "VerificationError",
     "Workload",
     "__version__",
+    "compare",
+    "compress",
     "conv2d",
     "load_design",
+    "load_recipe",
     "load_workload",
     "matmul",
     "run",
+    "save_workload",
     "validate",
     "verify",
 ]

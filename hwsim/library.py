@@ -1,4 +1,4 @@
-"""Where designs, workloads and technology tables are found by name: a path that is shown, never guessed.
+"""Where what ships is found by name: designs, workloads, weights ... A path that is shown, never guessed.
 
 A name is looked up in the working directory, then in each folder of $HWSIM_PATH, then in the installed
 package, then in the checkout (an editable install has no copies in the package).
@@ -20,12 +20,23 @@ SHELVES: dict[str, tuple[str, tuple[str, ...]]] = {
     "designs": ("designs", (".yaml",)),
     "workloads": ("workloads", (".yaml", ".onnx")),
     "technology": ("designs/technology", (".csv",)),
+    "weights": ("workloads/weights", (".npz",)),
+    "data": ("workloads/data", (".npz",)),
+    "recipes": ("recipes", (".yaml",)),
 }
-_WORDS = {"designs": "design", "workloads": "workload", "technology": "technology table"}
+SAVED = "workload.yaml"  # in the folder of a workload that was saved with its weights
+_WORDS = {
+    "designs": "design",
+    "workloads": "workload",
+    "technology": "technology table",
+    "weights": "weights file",
+    "data": "data set",
+    "recipes": "recipe",
+}
 
 
 def find(shelf: str, name: str | Path) -> Path:
-    """The file that `name` means on a shelf ("designs", "workloads" or "technology").
+    """The file that `name` means on a shelf (one of SHELVES).
 
     What has a separator or an extension of the shelf is a path and used as it is; whether it can be read is
     for the reader to find. Raises SpecError, with close names and the places searched, for an unknown name.
@@ -41,6 +52,8 @@ def find(shelf: str, name: str | Path) -> Path:
                 candidate = folder / f"{text}{extension}"
                 if _is_file(candidate):
                     return candidate
+            if shelf == "workloads" and _is_file(folder / text / SAVED):
+                return folder / text / SAVED
     raise SpecError(Problem("", 0, 0, "", _unknown(shelf, text, places)))
 
 

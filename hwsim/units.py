@@ -42,7 +42,7 @@ _QUANTITY = re.compile(
 def parse_quantity(text: str, dimension: str) -> Fraction:
     """The exact value of `text` in the base unit of `dimension`. Raises ValueError with the cure."""
     units = DIMENSIONS[dimension]
-    example = _EXAMPLES[dimension]
+    example = EXAMPLES[dimension]
     match = _QUANTITY.fullmatch(text)
     if not match:
         raise ValueError(
@@ -62,7 +62,8 @@ def parse_quantity(text: str, dimension: str) -> Fraction:
     return Fraction(number.replace("_", "")) * units[unit]
 
 
-_EXAMPLES = {
+# Dimension -> a quantity as people write it, for messages.
+EXAMPLES = {
     "bytes": "24 MiB", "bytes_per_s": "34 GB/s", "hz": "700 MHz", "s": "5 us",
     "w": "40 W", "mm2": "1.5 mm2", "nm": "28 nm",
 }  # fmt: skip

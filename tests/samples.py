@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from hwsim.result import AreaTable, Provenance, Result, TimingTable, Trace, UsageTable
+from hwsim.result import AreaTable, Provenance, Result, TimingTable, Trace, UsageTable, WeightTable
 
 OPERATORS = ("input:x", "conv1", 'fc, "two"')
 STAGES = ("weights", "load", "compute", "settle")
@@ -62,6 +62,30 @@ def sample_result(**changes: Any) -> Result:
         "trace": sample_trace(),
     }  # fmt: skip
     return Result(**(fields | changes))
+
+
+def sample_weights() -> WeightTable:
+    """Weights of the sample's two layers with MACs: the first pruned and stored by a codec, which the machine
+    does not know; the second as it was."""
+    return WeightTable(
+        operators=OPERATORS[1:],
+        layers=("conv1", "fc2"),
+        tensors=("conv1.w", 'fc "2".w'),
+        dtypes=("int8", "int8"),
+        codecs=("bitmask", "dense"),
+        uses=np.array([2, 1]),
+        weights=np.array([4000, 2000]),
+        density=np.array([0.25, 1.0]),
+        codebook=np.array([15, 0]),
+        quantised=np.array([False, True]),
+        stored_bits=np.array([12000, 16064]),
+        dense_bits=np.array([32000, 16000]),
+        held_bytes=np.array([4000, 2000]),
+        on_chip=np.array([False, True]),
+        moved_bytes=np.array([8000, 0]),
+        macs=np.array([6, 4]),
+        multiplications=np.array([6, 4]),
+    )
 
 
 def sample_timing(busy: np.ndarray, names: tuple[str, ...] = OPERATORS) -> TimingTable:

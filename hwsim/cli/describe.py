@@ -1,4 +1,4 @@
-"""`hwsim describe`: what a design, a workload or the technology tables say, field by field."""
+"""`hwsim describe`: what a design, a workload, a recipe or the technology tables say, field by field."""
 
 from __future__ import annotations
 
@@ -24,23 +24,27 @@ from hwsim.library import find, is_path, names
 from hwsim.units import format_bytes
 
 if TYPE_CHECKING:
+    from hwsim.compress import Recipe
+    from hwsim.compress.steps import Step
     from hwsim.cost.table import TableRow
     from hwsim.design import Design
     from hwsim.workload import Workload
     from hwsim.workload.operators import Operator
 
 TECHNOLOGY = "technology"
+KINDS = ("designs", "workloads", "recipes")
 WIDE = 110  # columns from which a workload's operators are shown with the shapes that they take
 
 
-@click.command(name="describe", short_help="Show what a design, workload or table says.")
+@click.command(name="describe")
 @click.argument("name")
 @click.option("--batch", "-b", type=int, metavar="N", help="Batch of a workload.")
 @click.option("--param", multiple=True, metavar="NAME=VALUE", help="Another parameter of a workload.")
 @click.option("--set", "settings", multiple=True, metavar="PATH=VALUE", help="Change a field of a design.")
 def command(name: str, batch: int | None, param: tuple[str, ...], settings: tuple[str, ...]) -> None:
     """Show every field of a design with value, unit, meaning and source; or the operators of a workload with
-    shapes, MACs and parameters; or, for `technology`, the tables of energy and area.
+    shapes, MACs and parameters; or the steps of a recipe; or, for `technology`, the tables of energy and
+    area.
 
     NAME is a name of `hwsim list`, a path, or `technology`.
     """
@@ -48,10 +52,16 @@ def command(name: str, batch: int | None, param: tuple[str, ...], settings: tupl
 
     parameters = read_parameters(param, batch=batch)
     screen = Screen()
+    kind = "" if name == TECHNOLOGY else kind_of(name)
     if name == TECHNOLOGY:
         _refuse(parameters or settings, "technology tables take no options")
         parts = describe_technology()
-    elif kind_of(name) == "design":
+    elif kind == "recipe":
+        from hwsim.compress import load_recipe
+
+        _refuse(parameters or settings, f"{name} is a recipe: it takes no options here")
+        parts = describe_recipe(load_recipe(name))
+    elif kind == "design":
         from hwsim.design import load_design
 
         _refuse(parameters, f"{name} is a design: --batch and --param are for workloads")
@@ -70,32 +80,75 @@ def _refuse(given: object, message: str) -> None:
 
 
 def kind_of(name: str) -> str:
-    """Whether a name or path is a design or a workload. Raises SpecError when it is neither."""
+    """Whether a name or path is a design, a workload or a recipe. Raises SpecError when it is none."""
     if is_path("workloads", name):
-        if name.lower().endswith(".onnx"):
+        if name.lower().endswith(".onnx") or Path(name).is_dir():
             return "workload"
-        return "workload" if _has_layers(Path(name)) else "design"
-    for shelf in ("designs", "workloads"):
+        return _kind_of_file(Path(name))
+    for shelf in KINDS:
         try:
-            find(shelf, name)
+            found = find(shelf, name)
         except SpecError:
             continue
-        return shelf.removesuffix("s")
-    known = [*names("designs"), *names("workloads"), TECHNOLOGY]
+        # A name is looked up in the working directory too, where a workload's file is no design's.
+        return _kind_of_file(found) if found.suffix == ".yaml" else shelf.removesuffix("s")
+    from hwsim.design import HOST
+
+    if name == HOST:
+        return "design"
+    known = [*(found for shelf in KINDS for found in names(shelf)), TECHNOLOGY]
     near = get_close_matches(name.lower()[:80], known, n=3, cutoff=0.5)
     cure = f"did you mean {' or '.join(near)}?" if near else "`hwsim list` shows the names"
-    raise SpecError(f"there is no design or workload called {name[:80]!r}; {cure}")
+    raise SpecError(f"there is no design, workload or recipe called {name[:80]!r}; {cure}")
 
 
-def _has_layers(path: Path) -> bool:
-    """A workload file has layers; a file that cannot be read is left to the design loader to complain of."""
+def _kind_of_file(path: Path) -> str:
+    """A workload file has layers, or operators where hwsim saved it, and a recipe steps; a file that cannot
+    be read is left to the design loader to complain of."""
     from hwsim.schema.load import read_source
 
     try:
         text = read_source(path).content.decode("utf-8", errors="replace")
     except SpecError:
-        return False
-    return re.search(r"^layers\s*:", text, re.MULTILINE) is not None
+        return "design"
+    if re.search(r"^(layers|operators)\s*:", text, re.MULTILINE):
+        return "workload"
+    return "recipe" if re.search(r"^steps\s*:", text, re.MULTILINE) else "design"
+
+
+def describe_recipe(recipe: Recipe) -> Iterator[RenderableType]:
+    """What it is, then its steps, and those of the networks that it names."""
+    yield Text(printable(f"{recipe.name}: recipe"), style="bold")
+    if recipe.origin is not None:
+        yield Text(printable(f"from {recipe.path}, sha256 {recipe.origin.sha256[:12]}"), style="dim")
+    if recipe.source:
+        yield Text(printable(f"source: {recipe.source}"), style="dim")
+    if recipe.description:
+        yield Text(printable(recipe.description))
+    for title, steps in (("steps", recipe.steps), *recipe.networks.items()):
+        yield ""
+        yield Text(printable(title), style="bold underline")
+        table = Table.grid(padding=(0, 2))
+        table.add_column(no_wrap=True, style="bold")
+        table.add_column()
+        for step in steps:
+            table.add_row(step.method, printable(_settings(step)))
+        yield Padding(table, (0, 0, 0, 2))
+
+
+def _settings(step: Step) -> str:
+    """What a step's file says, as it would be written in one line."""
+    said = getattr(step, step.method)
+    words = []
+    for name in said.declared:
+        if name in said.model_fields_set:
+            value = getattr(said, name)
+            if isinstance(value, dict):
+                value = ", ".join(f"{key} {entry}" for key, entry in value.items())
+            elif isinstance(value, tuple):
+                value = " ".join(str(entry) for entry in value)
+            words.append(f"{name}: {value}")
+    return "; ".join(words)
 
 
 def describe_design(design: Design) -> Iterator[RenderableType]:
@@ -141,6 +194,8 @@ def describe_workload(workload: Workload, width: int) -> Iterator[RenderableType
     facts.add_row("outputs", ", ".join(_tensor_words(workload, name) for name in workload.outputs))
     facts.add_row("MACs", f"{workload.macs:,}")
     facts.add_row("weights", f"{workload.parameter_count:,} trained numbers")
+    for step in workload.history:
+        facts.add_row("compressed", printable(step))
     for note in workload.notes:
         facts.add_row("note", printable(note))
     yield facts
@@ -177,9 +232,11 @@ def _operator_table(workload: Workload, width: int) -> Table:
 
 def _kind_words(op: Operator) -> str:
     """'conv2d 3x3/2 relu': kind, window and stride, and the steps fused behind."""
-    from hwsim.workload.operators import Conv2d, Pool
+    from hwsim.workload.operators import Conv2d, Pool, Recurrent, WinogradTransform
 
     problem = op.problem
+    if isinstance(problem, Recurrent):
+        return f"{problem.cell} {problem.T} steps" + (" relu" if problem.function == "relu" else "")
     function = getattr(problem, "function", "")
     words = [op.kind if op.kind == "view" or not function else function]
     if isinstance(problem, Pool):
@@ -188,6 +245,8 @@ def _kind_words(op: Operator) -> str:
         high, wide = problem.stride
         stride = "" if (high, wide) == (1, 1) else f"/{high}" if high == wide else f"/{high}x{wide}"
         words.append(f"{problem.R}x{problem.S}{stride}")
+    if isinstance(problem, WinogradTransform):
+        words += [problem.direction, f"F({problem.tile}x{problem.tile},3x3)"]
     if isinstance(problem, Conv2d) and problem.groups > 1:
         words.append("depthwise" if problem.groups == problem.C else f"{problem.groups} groups")
     words += [step.function for step in op.epilogue if step.function not in ("bias", "add")]

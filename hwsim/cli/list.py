@@ -10,14 +10,15 @@ from hwsim.cli.output import printable
 from hwsim.errors import HwsimError
 from hwsim.library import find, names
 
-SHELVES = ("workloads", "designs")
+SHELVES = ("workloads", "designs", "recipes")
+HOST = ("host", "The machine at hand; its memory and clock are measured when it is loaded")
 ELSEWHERE = "A path works too. Names are looked up in the working directory and in $HWSIM_PATH first."
 
 
-@click.command(name="list", short_help="List the workloads and designs.")
-@click.argument("shelf", type=click.Choice(SHELVES), required=False, metavar="[workloads|designs]")
+@click.command(name="list")
+@click.argument("shelf", type=click.Choice(SHELVES), required=False, metavar="[workloads|designs|recipes]")
 def command(shelf: str | None) -> None:
-    """List the workloads and designs that are shipped with hwsim."""
+    """List the workloads, designs and recipes that are shipped with hwsim."""
     from rich.console import RenderableType
     from rich.padding import Padding
     from rich.table import Table
@@ -32,6 +33,8 @@ def command(shelf: str | None) -> None:
         table.add_column()
         for found in names(name):
             table.add_row(printable(found), printable(sentence(name, found)))
+        if name == "designs":
+            table.add_row(*HOST)
         parts += [Text(name.capitalize(), style="bold underline"), Padding(table, (0, 0, 0, 2)), ""]
     emit(Screen(), [*parts, Text(ELSEWHERE, style="dim")])
 

@@ -20,15 +20,19 @@ from hwsim.cli.output import printable, write
 from hwsim.errors import CheckError, DeadlockError, HwsimError, OutputError, VerificationError
 from hwsim.version import __version__
 
-# Command -> (module, its attribute, what it does): the help text and `--version` load no command.
+# Command -> (module, what it does): the help text and `--version` load no command.
 COMMANDS = {
     "run": ("hwsim.cli.run", "Run a workload on a design: time, energy, area, and what limits it."),
+    "compare": ("hwsim.cli.compare", "Run workloads on designs and show them side by side."),
     "report": ("hwsim.cli.report", "Draw the page of a result folder again."),
+    "compress": ("hwsim.cli.compress", "Make a workload smaller by a recipe, and say what became of it."),
     "verify": ("hwsim.cli.verify", "Compute a workload's numbers as a design would, and check them."),
-    "list": ("hwsim.cli.list", "List the workloads and designs that hwsim finds."),
-    "describe": ("hwsim.cli.describe", "Show what a design, a workload or the technology tables say."),
-    "schema": ("hwsim.cli.schema", "Print the JSON Schema of design or workload files, for editors."),
+    "list": ("hwsim.cli.list", "List the workloads, designs and recipes that hwsim finds."),
+    "describe": ("hwsim.cli.describe", "Show what a design, workload, recipe or the technology tables say."),
+    "schema": ("hwsim.cli.schema", "Print the JSON Schema of design, workload or recipe files, for editors."),
     "validate": ("hwsim.cli.validate", "Compare simulated times with measured ones."),
+    "calibrate": ("hwsim.cli.calibrate", "Fit a design's constants to measurements."),
+    "measure": ("hwsim.cli.measure", "Time operators on this machine, for calibrate and validate."),
 }
 
 INTRODUCTION = """hwsim simulates neural networks on hardware accelerators: how long a network takes, what it

@@ -29,6 +29,7 @@ class Progress:
         self.unit = unit
         self._shown = not quiet
         self._done, self._total = 0, 0
+        self._phase = "working"
         self._counting_since = 0.0
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._draw, name="hwsim-progress", daemon=True)
@@ -37,6 +38,10 @@ class Progress:
         if not self._counting_since:
             self._counting_since = time.monotonic()
         self._done, self._total = done, total
+
+    def say(self, phase: str) -> None:
+        """What is being done while nothing can be counted."""
+        self._phase = phase
 
     def __enter__(self) -> Progress:
         if self._shown:
@@ -52,14 +57,17 @@ class Progress:
 
     def line(self) -> str:
         """Where the work is: how much is done, at what rate, and how long the rest will take."""
+        if not self._total and self._done:
+            return f"{self._done:,} {self.unit} done"
         if not self._total:
-            return "working (the first run also compiles, which takes some seconds)"
+            return f"{self._phase} (the first run also compiles, which takes some seconds)"
         if self._done >= self._total:
             return f"{self._total:,} {self.unit} done, putting the results together"
         elapsed_s = time.monotonic() - self._counting_since
         rate = self._done / elapsed_s if elapsed_s > 0 else 0.0
         share = 100 * self._done / self._total
-        pace = f", {rate:,.0f}/s, {duration((self._total - self._done) / rate)} left" if rate else ""
+        speed = f", {rate:,.0f}/s" if rate >= 1 else ""
+        pace = f"{speed}, {duration((self._total - self._done) / rate)} left" if rate else ""
         return f"{self._done:,} of {self._total:,} {self.unit} ({share:.0f} %){pace}"
 
     def _draw(self) -> None:
@@ -77,8 +85,11 @@ class Progress:
             return
 
     def _lines(self) -> None:
+        said = ""
         while True:
-            click.echo(f"hwsim: {self.line()}", err=True)
+            if (line := self.line()) != said:  # nothing is said twice
+                click.echo(f"hwsim: {line}", err=True)
+                said = line
             if self._end.wait(LINE_EVERY_S):
                 return
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 RUNS = Path("reports", "runs")  # default folders go here, below the working directory
 
 
-@click.command(name="run", short_help="Run a workload on a design.")
+@click.command(name="run")
 @click.argument("workload")
 @click.option("--design", "-d", required=True, metavar="NAME", help="Name or path of the design.")
 @click.option(
@@ -90,7 +90,7 @@ def command(
     with Progress("tiles", quiet=quiet) as progress:
         result = run(
             workload, design, dtype=dtype, weight_dtype=weight_dtype, overrides=settings, timing=timing,
-            verify=verify, progress=progress, **parameters,
+            verify=verify, progress=progress, phase=progress.say, **parameters,
         )  # fmt: skip
         folder = write_folder(result, out if out is not None else RUNS / default_name(result), draw)
     show(result.at(folder), as_json=as_json, quiet=quiet)

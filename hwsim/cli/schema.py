@@ -9,10 +9,10 @@ import click
 from hwsim.cli.output import write
 
 
-@click.command(name="schema", short_help="Print the JSON Schema of a file.")
-@click.argument("kind", type=click.Choice(["design", "workload"]))
+@click.command(name="schema")
+@click.argument("kind", type=click.Choice(["design", "workload", "recipe"]))
 def command(kind: str) -> None:
-    """Print the JSON Schema (draft 2020-12) of design or workload files.
+    """Print the JSON Schema (draft 2020-12) of design, workload or recipe files.
 
     Editors use it for completion and checking; with the YAML language server, write
     `# yaml-language-server: $schema=design.schema.json` in the first line of a file.
@@ -21,6 +21,11 @@ def command(kind: str) -> None:
         from hwsim.design import design_schema
 
         schema = design_schema()
+    elif kind == "recipe":
+        from hwsim.compress import Recipe
+        from hwsim.schema import json_schema
+
+        schema = json_schema(Recipe)
     else:
         from hwsim.schema import json_schema
         from hwsim.workload.frontends.layers import WorkloadSpec

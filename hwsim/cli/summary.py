@@ -3,7 +3,8 @@ but shares and orders."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,11 +21,11 @@ from hwsim.units import PS_PER_S, format_bytes, format_si
 if TYPE_CHECKING:
     from hwsim.result import Result
 
+UNCHECKED = "the numbers were not checked: "  # how a run's note begins that says why
 HEAVIEST = 10  # layers listed
 LEAST_SHARE = 0.0005  # shares below are gathered in one line
 BAR_WIDTH = 12
-LONGEST_NAME = 15
-PART_WIDTH = 2 + LONGEST_NAME + 1 + 6 + 1 + BAR_WIDTH
+LEAST_NAME, LONGEST_NAME = 15, 17  # columns for names of resources and parts; longer ones are shortened
 GAP = 3  # between tables that stand side by side
 NAME_WIDTH = 32  # of operators
 FOLDER_HINT = "report.html shows all of it; trace.json.gz opens in https://ui.perfetto.dev"
@@ -35,23 +36,37 @@ def summary(result: Result, width: int) -> Iterator[RenderableType]:
     yield _title(result)
     yield _headline(result)
     yield ""
-    parts = (
+    parts = [
         _shares("Busy, by resource", result.busy_share, style="cyan"),
         _shares(
             f"Time of the {printable(result.focus)} stage", result.stalls, first="active", style="yellow"
         ),
         _shares("Energy by component", _energy(result), style="green"),
-    )
-    beside = max(1, (width + GAP) // (PART_WIDTH + GAP))
-    for first in range(0, len(parts), beside):
+    ]
+    if result.cycle_share:
+        parts.append(_shares("Cycles of the PEs", result.cycle_share, style="magenta"))
+    for row in _beside(parts, width):
         grid = Table.grid(padding=(0, GAP))
-        grid.add_row(*parts[first : first + beside])
+        grid.add_row(*row)
         yield grid
         yield ""
     yield _heaviest(result)
     yield ""
     yield from _remarks(result)
     yield _footer(result)
+
+
+def _beside(parts: Sequence[_Part], width: int) -> Iterator[list[RenderableType]]:
+    """As many parts in a row as find room there."""
+    row: list[RenderableType] = []
+    used = 0
+    for part in parts:
+        if row and used + GAP + part.width > width:
+            yield row
+            row, used = [], 0
+        used += part.width + (GAP if row else 0)
+        row.append(part.shown)
+    yield row
 
 
 def _title(result: Result) -> Text:
@@ -69,7 +84,7 @@ def _title(result: Result) -> Text:
 def _sources(result: Result) -> str:
     """Which files the names stood for, and what was changed in them."""
     said = result.provenance
-    files = [_near(Path(path)) for path in (said.workload_source, said.design_source) if path]
+    files = [near(Path(path)) for path in (said.workload_source, said.design_source) if path]
     changes = f", with {', '.join(said.overrides)}" if said.overrides else ""
     return f"from {' and '.join(files) or 'objects made in code'}{changes}"
 
@@ -115,20 +130,34 @@ def _rate(result: Result) -> str:
     return f"{rate:,.0f}/s" if 1000 <= rate < 1e7 else f"{format_si(rate, '').strip()}/s"
 
 
-def _shares(title: str, shares: Mapping[str, float], *, style: str, first: str = "") -> Group:
+@dataclass(frozen=True)
+class _Part:
+    """A block of the summary and the columns that it takes."""
+
+    shown: RenderableType
+    width: int
+
+
+def _shares(title: str, shares: Mapping[str, float], *, style: str, first: str = "") -> _Part:
     """Names with a bar each, largest first; `first` leads whatever its share."""
     table = Table.grid(padding=(0, 1))
-    table.add_column(no_wrap=True, min_width=LONGEST_NAME)
+    names = {name: shortened(printable(name), LONGEST_NAME) for name in shares}
+    listed = [name for name in shares if shares[name] >= LEAST_SHARE or name == first]
+    longest = max((len(names[name]) for name in listed), default=0)
+    figures = max((len(percent(shares[name])) for name in listed), default=0)
+    name_width, figure_width = max(LEAST_NAME, longest), max(6, figures)
+    table.add_column(no_wrap=True, min_width=name_width)
     table.add_column(justify="right", no_wrap=True, min_width=6)
     table.add_column(no_wrap=True)
     order = sorted(shares, key=lambda name: (name != first, -shares[name], name))
     for name in order:
         if shares[name] >= LEAST_SHARE or name == first:
-            table.add_row(printable(name), percent(shares[name]), _Bar(shares[name], style))
+            table.add_row(names[name], percent(shares[name]), _Bar(shares[name], style))
     rest = sum(shares[name] < LEAST_SHARE and name != first for name in order)
     if rest:
         table.add_row(Text(f"{rest} more", style="dim"), Text("~0 %", style="dim"))
-    return Group(Text(title, style="bold"), Padding(table, (0, 0, 0, 2)))
+    shown = Group(Text(title, style="bold"), Padding(table, (0, 0, 0, 2)))
+    return _Part(shown, 2 + name_width + 1 + figure_width + 1 + BAR_WIDTH)
 
 
 class _Bar:
@@ -185,17 +214,26 @@ def _remarks(result: Result) -> Iterator[RenderableType]:
     """What a reader must know before using the numbers."""
     if result.spilled:
         spilled, chip = counted(len(result.spilled), "tensor"), format_bytes(result.peak_chip_bytes)
-        yield _hanging("Spilled", f"{spilled} had no room on chip and went to memory; peak on chip {chip}")
+        yield hanging("Spilled", f"{spilled} had no room on chip and went to memory; peak on chip {chip}")
+    if remark := result.weights.remark(result.design):
+        yield hanging("Weights", remark)
+    unchecked = ""
     for note in result.provenance.notes:
-        yield _hanging("Note", note)
-    yield _hanging("Not modelled", "; ".join(result.provenance.unmodelled) or "-")
+        if note.startswith(UNCHECKED):
+            unchecked = note.removeprefix(UNCHECKED)
+        else:
+            yield hanging("Note", note)
+    yield hanging("Not modelled", "; ".join(result.provenance.unmodelled) or "-")
     if result.verification is not None:
-        yield _hanging("Verified", f"{result.verification.verdict}; {result.verification.scheme}")
+        yield hanging("Verified", f"{result.verification.verdict}; {result.verification.scheme}")
+    elif unchecked:
+        yield hanging("Not verified", unchecked)
     elif result.verified is None:
-        yield _hanging("Not verified", "no layer's numbers were computed; --verify computes and checks them")
+        yield hanging("Not verified", "no layer's numbers were computed; --verify computes and checks them")
 
 
-def _hanging(title: str, text: str) -> Table:
+def hanging(title: str, text: str) -> Table:
+    """A remark under a title that stands out to its left."""
     row = Table.grid(padding=(0, 2))
     row.add_column(style="dim", no_wrap=True, min_width=12)
     row.add_column()
@@ -205,11 +243,11 @@ def _hanging(title: str, text: str) -> Table:
 
 def _footer(result: Result) -> RenderableType:
     where = Text("Result in ", style="bold")
-    where.append(printable(_near(result.folder)), style="bold")
+    where.append(printable(near(result.folder)), style="bold")
     return Group("", where, Text(FOLDER_HINT, style="dim"))
 
 
-def _near(path: Path | None) -> str:
+def near(path: Path | None) -> str:
     """A path as short as it can be typed from here."""
     if path is not None and path.is_relative_to(Path.cwd()):
         path = path.relative_to(Path.cwd())

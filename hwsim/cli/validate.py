@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from itertools import groupby
 from typing import TYPE_CHECKING
 
 import click
@@ -16,17 +15,20 @@ from hwsim.errors import UnsupportedError
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from hwsim.validate import ValidationReport
+    from hwsim.validate import Summary, ValidationReport
 
-FIGURES = ("rows", "MdAPE", "MAPE", "p90", "bias", "roofline")
+# Figures of a group, and which gives way first where there is no room: the highest number.
+FIGURES = {"rows": 0, "MdAPE": 0, "MAPE": 2, "p90": 0, "bias": 1, "peak": 3, "half": 0, "fitted": 0}
 LEGEND = (
     "In % of the measured value. MdAPE, MAPE: median and mean size of the error; p90: nine in ten rows err "
-    "less; bias: mean error with its sign, above zero where the prediction is too long; roofline: the MdAPE "
-    "that peak rate and bandwidth alone would have."
+    "less; bias: mean error with its sign, above zero where the prediction is too long; peak: the MdAPE "
+    "that peak rate and bandwidth alone would have (the roofline); half: the MdAPE on a random half of the "
+    "rows; fitted: on that half, the MdAPE of a roofline whose launch time, rate and bandwidth are fitted on "
+    "the other."
 )
 
 
-@click.command(name="validate", short_help="Compare simulated times with measured ones.")
+@click.command(name="validate")
 @click.argument("file", required=False, metavar="[FILE.csv]")
 @click.option(
     "--design", "-d", metavar="NAME", help="Run every row on this design instead of the one it names."
@@ -62,15 +64,17 @@ def command(file: str | None, design: str | None, as_json: bool, out: str | None
 
 def _tables(report: ValidationReport) -> Iterator[RenderableType]:
     """One table a design: a line for each operator, number format and metric."""
-    from rich import box
-    from rich.table import Table
     from rich.text import Text
 
-    for design, summaries in groupby(report.summaries, key=lambda summary: summary.design):
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="dim")
-        table.add_column("op, dtype, metric", no_wrap=True)
-        for heading in FIGURES:
-            table.add_column(heading, justify="right", no_wrap=True)
+    from hwsim.cli.fitting import FittingTable, Heading
+
+    designs: dict[str, list[Summary]] = {}
+    for summary in report.summaries:
+        designs.setdefault(summary.design, []).append(summary)
+    for design, summaries in designs.items():
+        headings = [Heading("op, dtype, metric", right=False)]
+        headings += [Heading(name, rank) for name, rank in FIGURES.items()]
+        rows = []
         for found in summaries:
             errors = (
                 found.mdape_pct,
@@ -78,11 +82,13 @@ def _tables(report: ValidationReport) -> Iterator[RenderableType]:
                 found.p90_pct,
                 found.bias_pct,
                 found.roofline_mdape_pct,
+                found.half_mdape_pct,
+                found.calibrated_mdape_pct,
             )
             words = printable(f"{found.op}, {found.dtype}, {found.metric}")
-            table.add_row(words, f"{found.rows:,}", *(f"{error:.2f}" for error in errors))
+            rows.append((words, f"{found.rows:,}", *("" if e is None else f"{e:.2f}" for e in errors)))
         yield Text(printable(design), style="bold")
-        yield table
+        yield FittingTable(headings, rows)
         yield ""
     yield Text(f"{counted(report.rows_run, 'row')} run, {report.exact:,} exact")
     if report.summaries:

@@ -27,7 +27,7 @@ LEGEND = (
 )
 
 
-@click.command(name="verify", short_help="Compute a workload's numbers and check them.")
+@click.command(name="verify")
 @click.argument("workload")
 @click.option("--design", "-d", required=True, metavar="NAME", help="Name or path of the design.")
 @click.option("--batch", "-b", type=int, metavar="N", help="Inputs processed together.")
@@ -77,7 +77,7 @@ def command(
     with Progress("tiles") as progress:
         found = verify(
             workload, design, dtype=dtype, weight_dtype=weight_dtype, overrides=settings,
-            fixed_point=fixed_point, rounding=rounding, progress=progress, **parameters,
+            fixed_point=fixed_point, rounding=rounding, progress=progress, phase=progress.say, **parameters,
         )  # fmt: skip
     if as_json:
         from hwsim.result.folder import strict

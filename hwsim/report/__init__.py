@@ -1,5 +1,6 @@
-"""The report: a result folder as one page that a person reads. Knows files only, no Result in memory."""
+"""The report: a folder of results as one page that a person reads. Knows files only, no Result in memory."""
 
-from hwsim.report.page import draw, render
+from hwsim.report.compression import Origin, draw_compression
+from hwsim.report.draw import draw, render
 
-__all__ = ["draw", "render"]
+__all__ = ["Origin", "draw", "draw_compression", "render"]

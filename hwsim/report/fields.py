@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from hwsim.errors import Problem, SpecError
+from hwsim.files import read_file
 from hwsim.units import format_bytes
 
 MAX_FILE_BYTES = 256 * 2**20  # of one file, unpacked: a trace of 50,000 tiles takes about 10 MB
@@ -36,15 +37,9 @@ def fail(path: Path, place: str, message: str) -> NoReturn:
 def read_bytes(path: Path) -> bytes:
     """The content of a file that is there and no larger than MAX_FILE_BYTES."""
     try:
-        with path.open("rb") as file:
-            content = file.read(MAX_FILE_BYTES + 1)
-    except FileNotFoundError:
-        fail(path, "", f"is missing, so this is not a whole result folder; {CURE}")
-    except OSError as error:
-        fail(path, "", f"cannot be read: {error.strerror or error}")
-    if len(content) > MAX_FILE_BYTES:
-        fail(path, "", f"is larger than {format_bytes(MAX_FILE_BYTES)}, which no result of hwsim is; {CURE}")
-    return content
+        return read_file(path, MAX_FILE_BYTES)
+    except SpecError as error:
+        fail(path, "", f"{error.problems[0].message}; {CURE}")
 
 
 def parse_json(path: Path, content: bytes) -> object:
@@ -106,6 +101,12 @@ class JsonObject:
     def part(self, key: str) -> JsonObject:
         return JsonObject(self.path, self._at(key), self._get(key, "object"))
 
+    def parts(self, key: str) -> tuple[JsonObject, ...]:
+        found: list[object] = self._get(key, "list")
+        return tuple(
+            JsonObject(self.path, f"{self._at(key)}[{index}]", entry) for index, entry in enumerate(found)
+        )
+
     def texts(self, key: str) -> tuple[str, ...]:
         found: list[object] = self._get(key, "list")
         return tuple(safe(self._expect(key, "text", entry)) for entry in found)
@@ -148,6 +149,12 @@ class CsvRow:
             found = math.nan
         if not _sane(found):
             fail(self.path, self._at(heading), f"must be a number; {CURE}")
+        return found
+
+    def share(self, heading: str) -> float:
+        found = self.number(heading)
+        if found > 1:
+            fail(self.path, self._at(heading), f"must lie between 0 and 1; {CURE}")
         return found
 
     def flag(self, heading: str) -> bool:

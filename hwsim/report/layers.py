@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from hwsim.report.reading import OperatorRow, Run
-from hwsim.report.roofline import memory_bytes, memory_port
+from hwsim.report.roofline import executed, memory_bytes, memory_port
 from hwsim.report.wording import percent, quantity, size
 from hwsim.units import PS_PER_S
 
@@ -22,22 +23,25 @@ class Cell:
     value: str
 
 
+Record = TypeVar("Record")
+
+
 @dataclass(frozen=True)
-class Column:
+class Column(Generic[Record]):
     """What stands above a column on the page, its name in a CSV file, where units stand in names, and the
     cell of each row."""
 
     shown: str
     name: str
     numeric: bool
-    cell: Callable[[OperatorRow], Cell]
+    cell: Callable[[Record], Cell]
 
 
 @dataclass(frozen=True)
 class LayerTable:
     """Rows in the order of issue; `left_out` layers, those that took least time, are not among them."""
 
-    columns: tuple[Column, ...]
+    columns: tuple[Column[OperatorRow], ...]
     rows: tuple[tuple[Cell, ...], ...]
     limits: tuple[str, ...]
     port: str  # whose traffic is shown; "" where no column shows any
@@ -59,7 +63,7 @@ def layer_energy_j(run: Run) -> list[dict[str, float]]:
 def layer_table(run: Run) -> LayerTable:
     """All that the files say of each layer, one row each."""
     port = memory_port(run)
-    columns = [
+    columns: list[Column[OperatorRow]] = [
         Column("#", "number", True, lambda row: _text(str(row.number))),
         Column("operator", "operator", False, lambda row: _text(row.name)),
         Column("kind", "kind", False, lambda row: _text(row.kind)),
@@ -89,13 +93,15 @@ def layer_table(run: Run) -> LayerTable:
     return LayerTable(tuple(columns), tuple(rows), tuple(limits), port, len(run.operators) - len(rows))
 
 
-def _time_columns(run: Run) -> list[Column]:
+def _time_columns(run: Run) -> list[Column[OperatorRow]]:
     said = run.summary
     span_ps = said.latency_s * PS_PER_S
 
+    done = executed(run)
+
     def of_peak(row: OperatorRow) -> Cell:
         peak = row.elapsed_ps / PS_PER_S * said.clock_hz * said.macs_per_cycle
-        return _real(row.macs / peak, percent) if row.macs and peak else Cell("-", "")
+        return _real(done[row.name] / peak, percent) if row.macs and peak else Cell("-", "")
 
     return [
         Column("time", "elapsed_ps", True, lambda row: _whole(row.elapsed_ps, _seconds)),

@@ -1,35 +1,9 @@
-// Sorting, filtering and saving the table of layers. The page is whole without it.
+// Sorting of tables; filtering and saving of the one with a form above it. The page is whole without it.
 "use strict";
 (() => {
-  const table = document.getElementById("layertable");
-  const body = table.tBodies[0];
-  const heads = [...table.tHead.rows[0].cells];
-  const rows = [...body.rows];
-  const text = document.getElementById("find-text");
-  const limit = document.getElementById("find-limit");
-  const found = document.getElementById("found");
   const value = (cell) => cell.dataset.v ?? cell.textContent;
-  const column = (name) => heads.findIndex((head) => head.dataset.column === name);
-  const places = ["operator", "kind", "layer", "limit", "main_stall"].map(column);
-  const words = rows.map((row) => places.map((i) => value(row.cells[i])).join("\n").toLowerCase());
-  const limits = rows.map((row) => value(row.cells[column("limit")]));
-  const times = rows.map((row) => Number(value(row.cells[column("share_of_time")])));
 
-  const filter = () => {
-    const wanted = text.value.trim().toLowerCase();
-    let shown = 0;
-    let share = 0;
-    rows.forEach((row, i) => {
-      row.hidden = !words[i].includes(wanted) || (limit.value !== "" && limits[i] !== limit.value);
-      if (!row.hidden) {
-        shown += 1;
-        share += times[i];
-      }
-    });
-    found.textContent = `${shown} of ${rows.length} rows, ${(100 * share).toFixed(1)} % of the time`;
-  };
-
-  const sort = (index) => {
+  const sort = (heads, body, rows, index) => {
     const head = heads[index];
     const numeric = head.classList.contains("n");
     const before = head.getAttribute("aria-sort");
@@ -42,6 +16,51 @@
       : (a, b) => a.key.localeCompare(b.key, "en", { numeric: true });
     keyed.sort((a, b) => (down ? -compare(a, b) : compare(a, b)) || a.i - b.i);
     body.append(...keyed.map((entry) => entry.row));
+  };
+
+  for (const table of document.querySelectorAll("table.sortable")) {
+    const body = table.tBodies[0];
+    const heads = [...table.tHead.rows[0].cells];
+    const rows = [...body.rows];
+    heads.forEach((head, index) => {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.textContent = head.textContent;
+      button.addEventListener("click", () => sort(heads, body, rows, index));
+      head.replaceChildren(button);
+    });
+    if (heads[0].dataset.column === "number") heads[0].setAttribute("aria-sort", "ascending");
+  }
+
+  const form = document.getElementById("find");
+  if (!form) return;
+  const table = document.getElementById("layertable");
+  const body = table.tBodies[0];
+  const heads = [...table.tHead.rows[0].cells];
+  const rows = [...body.rows];
+  const text = document.getElementById("find-text");
+  const limit = document.getElementById("find-limit");
+  const found = document.getElementById("found");
+  const column = (name) => heads.findIndex((head) => head.dataset.column === name);
+  const places = heads.flatMap((head, i) => (head.classList.contains("n") ? [] : [i]));
+  const words = rows.map((row) => places.map((i) => value(row.cells[i])).join("\n").toLowerCase());
+  const limits = rows.map((row) => value(row.cells[column(limit.dataset.column)]));
+  const timed = column("share_of_time");
+  const times = rows.map((row) => (timed < 0 ? 0 : Number(value(row.cells[timed]))));
+
+  const filter = () => {
+    const wanted = text.value.trim().toLowerCase();
+    let shown = 0;
+    let share = 0;
+    rows.forEach((row, i) => {
+      row.hidden = !words[i].includes(wanted) || (limit.value !== "" && limits[i] !== limit.value);
+      if (!row.hidden) {
+        shown += 1;
+        share += times[i];
+      }
+    });
+    const part = timed < 0 ? "" : `, ${(100 * share).toFixed(1)} % of the time`;
+    found.textContent = `${shown} of ${rows.length} rows${part}`;
   };
 
   const quoted = (field) => (/[",\r\n]/.test(field) ? `"${field.replaceAll('"', '""')}"` : field);
@@ -58,18 +77,10 @@
     setTimeout(() => URL.revokeObjectURL(link.href), 10000);
   };
 
-  heads.forEach((head, index) => {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.textContent = head.textContent;
-    button.addEventListener("click", () => sort(index));
-    head.replaceChildren(button);
-  });
-  heads[0].setAttribute("aria-sort", "ascending");
   text.addEventListener("input", filter);
   limit.addEventListener("change", filter);
   document.getElementById("save").addEventListener("click", save);
-  document.getElementById("find").addEventListener("submit", (event) => event.preventDefault());
-  document.getElementById("find").hidden = false;
+  form.addEventListener("submit", (event) => event.preventDefault());
+  form.hidden = false;
   filter();
 })();

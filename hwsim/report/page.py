@@ -1,48 +1,39 @@
-"""The page: what the tables and figures say, put into one self-contained HTML file."""
+"""The page of a run: what the tables and figures say, put into one self-contained HTML file."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Mapping
-from functools import cache, partial
-from importlib.resources import files
+from functools import partial
 from pathlib import Path
-
-import jinja2
 
 from hwsim.report import roofline, timeline
 from hwsim.report.layers import layer_energy_j, layer_table
-from hwsim.report.reading import Run, Summary, read_folder
+from hwsim.report.reading import Run, read_folder
 from hwsim.report.stacks import stack
-from hwsim.report.tables import CAUSES, shares, sources
-from hwsim.report.wording import area, counted, percent, quantity, rate, size
-from hwsim.result.folder import write_page
+from hwsim.report.tables import CAUSES, PARTS, shares, sources
+from hwsim.report.template import fill
+from hwsim.report.weights import weights_shown
+from hwsim.report.wording import area, counted, percent, quantity, rate
 from hwsim.units import PS_PER_S
 
 
-def render(folder: str | Path) -> Path:
-    """Draw report.html from the other files of a result folder, write it there and return its absolute path.
-
-    The same files give the same bytes. Raises SpecError when the folder does not hold one whole result, and
-    OutputError when the page cannot be written.
-    """
-    return write_page(folder, draw(folder))
-
-
-def draw(folder: str | Path) -> bytes:
-    """The page as UTF-8. Raises SpecError as `render` does."""
+def draw_run(folder: str | Path) -> bytes:
+    """The page as UTF-8. The same files give the same bytes. Raises SpecError when the folder does not hold
+    one whole result."""
     run = read_folder(folder)
-    style, script = _part("page.css"), _part("page.js")
-    page = _template().render(
+    return fill(
+        "page.html.j2",
+        run.summary.provenance.version,
         run=run,
         said=run.summary,
         made=run.summary.provenance,
-        verdict=_verdict(run.summary),
+        verdict=_verdict(run),
         checked=_checked(run),
         stalls=shares(run.summary.stall_share, first="active"),
         meanings={name: CAUSES[name] for name in CAUSES if run.summary.stall_share.get(name)},
         busy=shares(run.summary.busy_share),
+        cycles=shares(run.summary.cycle_share),
+        parts={name: PARTS[name] for name in PARTS if run.summary.cycle_share.get(name)},
         roofline=roofline.roofline(run),
         describe_roofline=roofline.describe,
         time_stacks=_time_stacks(run),
@@ -57,17 +48,14 @@ def draw(folder: str | Path) -> bytes:
         timeline=timeline.timeline(run),
         describe_timeline=timeline.describe,
         layers=layer_table(run),
+        weights=weights_shown(run),
         sources=sources(run),
-        style=style,
-        script=script,
-        style_hash=_hash(style),
-        script_hash=_hash(script),
     )  # fmt: skip
-    return page.lstrip().encode("utf-8")
 
 
-def _verdict(said: Summary) -> dict[str, object]:
+def _verdict(run: Run) -> dict[str, object]:
     """What the first screen says, in words."""
+    said = run.summary
     limit = max(said.busy_share, key=lambda name: said.busy_share[name], default="")
     power_w = said.energy_j / said.latency_s if said.latency_s else 0.0
     stalls = {name: share for name, share in said.stall_share.items() if name != "active" and share >= 0.01}
@@ -91,8 +79,18 @@ def _verdict(said: Summary) -> dict[str, object]:
         "area": area(said.area_mm2),
         "work": quantity(said.macs, "MAC"),
         "utilization": percent(said.utilization),
-        "wasted": said.multiplications - said.macs,
+        "wasted": max(0, said.multiplications - said.macs),
+        "saved": max(0, said.macs - said.multiplications),
+        "saved_by": _saved_by(run),
     }
+
+
+def _saved_by(run: Run) -> str:
+    """What makes multiplications fewer than MACs: another algorithm, zeros that are skipped, or both."""
+    ways = ["by Winograd's algorithm"] if any(row.kind == "winograd" for row in run.operators) else []
+    if any(row.multiplications < row.macs for row in run.weights) or "multiply" in run.summary.cycle_share:
+        ways.insert(0, "by skipping zeros")
+    return f", {' and '.join(ways)}" if ways else ""
 
 
 def _checked(run: Run) -> str:
@@ -121,33 +119,3 @@ def _time_stacks(run: Run) -> object:
 def _energy_stacks(run: Run) -> object:
     names = [row.name for row in run.operators]
     return stack(names, layer_energy_j(run), lambda value: quantity(value, "J") if value else "0")
-
-
-@cache
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters |= {
-        "quantity": quantity, "percent": percent, "size": size, "counted": counted, "at": _at,
-    }  # fmt: skip
-    return environment.from_string(_part("page.html.j2"))
-
-
-def _at(value: float) -> str:
-    """A position or length as a percentage that is short and the same everywhere."""
-    return f"{value:.2f}".rstrip("0").rstrip(".") + "%"
-
-
-@cache
-def _part(name: str) -> str:
-    return files("hwsim.report").joinpath(name).read_text(encoding="utf-8")
-
-
-def _hash(text: str) -> str:
-    """As a Content-Security-Policy names the style and the script that it lets act: nothing else does."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")

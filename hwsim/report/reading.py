@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hwsim.report.fields import CURE, JsonObject, fail, parse_json, read_bytes, read_csv, read_gzip, safe
+from hwsim.report.weight_rows import WeightRow, WeightTotals, read_totals, read_weights, weight_sums
 from hwsim.result import Provenance
-from hwsim.result.folder import FORMAT, VERIFICATION
+from hwsim.result.folder import FORMAT, VERIFICATION, WEIGHTS
 from hwsim.units import PS_PER_S
 
 AGREEMENT = 1e-6  # relative; what the files say of the same total may differ by rounding only
@@ -43,9 +44,11 @@ class Summary:
     area_mm2: float
     peak_chip_bytes: int
     spilled: tuple[str, ...]
+    weights: WeightTotals | None  # None where no weight is compressed
     verified: bool | None
     busy_share: Mapping[str, float]
     stall_share: Mapping[str, float]
+    cycle_share: Mapping[str, float]  # what the PEs' cycles go to; empty where the machine does not tell
     clock_hz: int
     macs_per_cycle: float
     focus: str
@@ -69,6 +72,7 @@ class OperatorRow:
     active_ps: int
     stalls_ps: Mapping[str, int]  # by cause
     busy_ps: Mapping[str, int]  # by resource
+    padding: int = 0  # multiplications of zeros that are stored, where the machine tells
 
 
 @dataclass(frozen=True)
@@ -134,6 +138,7 @@ class Run:
     operators: tuple[OperatorRow, ...]
     usage: tuple[UsageRow, ...]
     area: tuple[AreaRow, ...]
+    weights: tuple[WeightRow, ...]  # empty where no weight is compressed
     checked: tuple[CheckedRow, ...]  # empty where the numbers were not checked
     timeline: tuple[Row, ...]  # the first one holds the operators themselves
     merged: bool  # whether the trace has one event an operator and stage instead of one a tile
@@ -166,7 +171,8 @@ def read_folder(folder: str | Path) -> Run:
     )  # fmt: skip
     timeline, merged = _read_trace(folder / "trace.json.gz")
     checked = _read_verification(folder / VERIFICATION) if summary.verified else ()
-    run = Run(summary, operators, usage, area, checked, timeline, merged)
+    weights = read_weights(folder / WEIGHTS) if summary.weights is not None else ()
+    run = Run(summary, operators, usage, area, weights, checked, timeline, merged)
     _check_agreement(folder, run)
     return run
 
@@ -193,9 +199,11 @@ def _read_summary(path: Path) -> Summary:
         area_mm2=said.number("area_mm2"),
         peak_chip_bytes=said.whole("peak_chip_bytes"),
         spilled=said.texts("spilled"),
+        weights=read_totals(said),
         verified=said.maybe_flag("verified"),
         busy_share=said.numbers("busy_share"),
         stall_share=said.numbers("stall_share"),
+        cycle_share=said.numbers("cycle_share"),
         clock_hz=machine.whole("clock_hz"),
         macs_per_cycle=machine.number("macs_per_cycle"),
         focus=machine.text("focus"),
@@ -232,6 +240,7 @@ def _read_operators(path: Path) -> tuple[OperatorRow, ...]:
             row.number_in_file, row.text("operator"), row.text("kind"), row.text("layer"), row.whole("macs"),
             row.whole("tiles"), row.whole("elapsed_ps"), row.text("limit"), row.whole("active_ps"),
             row.wholes("stall_", "_ps"), row.wholes("busy_", "_ps"),
+            row.wholes("pe_cycles_", "").get("padding", 0),
         )
         for row in rows
     )  # fmt: skip
@@ -295,6 +304,7 @@ def _check_agreement(folder: Path, run: Run) -> None:
             "energy_j", "energy_by_component",
             math.fsum(map(math.fsum, said.energy_by_component.values())), said.energy_j,
         ),
+        *weight_sums(run.weights, said.weights),
     ):  # fmt: skip
         if not math.isclose(total, stated, rel_tol=AGREEMENT):
             fail(
@@ -306,6 +316,7 @@ def _check_agreement(folder: Path, run: Run) -> None:
     for name, found in (
         ("usage.csv", [row.operator for row in run.usage]),
         (VERIFICATION, [row.operator for row in run.checked]),
+        (WEIGHTS, [row.operator for row in run.weights]),
     ):
         if stray := [operator for operator in found if operator not in known]:
             fail(folder / name, stray[0], f"is not an operator of operators.csv; {CURE}")

@@ -67,6 +67,17 @@ def memory_bytes(run: Run, port: str) -> dict[str, int]:
     return moved
 
 
+def executed(run: Run) -> dict[str, int]:
+    """Operator -> its MACs, or the multiplications that stand in for them where those are fewer: what an
+    algorithm or a zero saves is no work of the machine, which else would seem to stand above its roof, and
+    nor is what padding zeros add."""
+    done: dict[str, int] = {}
+    for row in run.usage:
+        if row.action.startswith("mac_"):
+            done[row.operator] = done.get(row.operator, 0) + row.count
+    return {row.name: min(row.macs, max(0, done.get(row.name, 0) - row.padding)) for row in run.operators}
+
+
 def memory_port(run: Run) -> str:
     """The resource that carries most bytes of the layers with MACs; "" where none is charged for bytes."""
     working = {row.name for row in run.operators if row.macs}
@@ -82,13 +93,14 @@ def roofline(run: Run) -> Roofline | None:
     port = memory_port(run)
     moved = memory_bytes(run, port)
     said, servers = run.summary, _servers(run)
+    done = executed(run)
     layers = [
         _Layer(
-            row.name, row.macs / moved[row.name], row.macs / (span_ps / PS_PER_S),
+            row.name, done[row.name] / moved[row.name], done[row.name] / (span_ps / PS_PER_S),
             row.elapsed_ps / PS_PER_S / said.latency_s, row.limit,
         )
         for row in run.operators
-        if row.macs and moved.get(row.name) and (span_ps := occupied_ps(row, servers))
+        if done[row.name] and moved.get(row.name) and (span_ps := occupied_ps(row, servers))
     ]  # fmt: skip
     peak, busy_s = said.clock_hz * said.macs_per_cycle, said.busy_share.get(port, 0.0) * said.latency_s
     if not layers or not peak or not busy_s:
@@ -96,7 +108,8 @@ def roofline(run: Run) -> Roofline | None:
     bandwidth = sum(moved.values()) / busy_s
     left_out = len(run.operators) - len(layers)
     layers.sort(key=lambda layer: -layer.share)
-    total = _Layer("the whole run", said.macs / sum(moved.values()), said.macs / said.latency_s, 1.0, "")
+    useful = sum(done.values())
+    total = _Layer("the whole run", useful / sum(moved.values()), useful / said.latency_s, 1.0, "")
     return _draw(layers[:MAX_POINTS], total, peak, bandwidth, port, left_out)
 
 

@@ -17,8 +17,27 @@ CAUSES = {
     "input": "the operand is on its way from the host, or back from memory after a spill",
     "output": "a drained result is not yet where the next step reads it",
     "accumulator": "earlier sums still fill the accumulators",
+    "weight_load": "a matrix that has no room on chip, or a table of shared values, comes in from outside",
+    "input_load": "the activations have no room on chip and come in from outside",
+    "reload": "activations that were sent outside are still on their way there",
+    "fetch": "activations move from their memory into the source registers",
+    "drain": "results move from the registers into the activation memory",
+    "launch": "the operator is being started, or its threads meet at its end",
+    "memory": "data have not arrived from memory",
+    "cache": "data are on their way from the last cache",
+    "ready": "the operator before has not ended",
     "tail": "the last tile has left, and its results are on their way out",
     "other": "none of the other causes holds",
+}
+
+
+# What cycles of processing elements go to, where a machine tells.
+PARTS = {
+    "multiply": "a stored weight times a broadcast activation",
+    "padding": "a stored zero that bridges a gap too long for its index",
+    "empty_column": "looking up a column of which the element holds nothing",
+    "starved": "waiting for the next activation, since an element with more to do holds the broadcast up",
+    "finished_early": "done, while other elements are not",
 }
 
 

@@ -22,7 +22,8 @@ def size(count: float) -> str:
 
 def area(area_mm2: float) -> str:
     """Square millimetres; prefixes would be squared too, so there are none."""
-    return f"{area_mm2:.3g}{NARROW}mm\u00b2"
+    number = f"{area_mm2:,.0f}" if area_mm2 >= 1000 else f"{area_mm2:.3g}"
+    return f"{number}{NARROW}mm\u00b2"
 
 
 def percent(share: float) -> str:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from hwsim.result.tables import AreaTable, TimingTable, UsageTable
 from hwsim.result.trace import Trace
 from hwsim.result.verification import Verification
+from hwsim.result.weights import WeightTable
 from hwsim.units import PS_PER_S
 
 
@@ -53,6 +57,7 @@ class Result:
     trace: Trace
     verified: bool | None = None
     verification: Verification | None = None
+    weights: WeightTable = field(default_factory=WeightTable)
     folder: Path | None = None
 
     def __repr__(self) -> str:
@@ -79,15 +84,24 @@ class Result:
 
     @cached_property
     def multiplications(self) -> int:
-        """Multiplications executed: more than `macs` where zeros are multiplied."""
-        totals = zip(self.usage.keys, self.usage.counts.sum(axis=0).tolist(), strict=True)
-        return sum(total for (_, action), total in totals if action.startswith("mac_"))
+        """Multiplications executed: more than `macs` where zeros are multiplied, fewer where zeros are
+        skipped or an algorithm saves some."""
+        return int(self._multiplications.sum())
+
+    @cached_property
+    def _multiplications(self) -> NDArray[np.int64]:
+        """(operators,) multiplications executed."""
+        columns = [i for i, (_, action) in enumerate(self.usage.keys) if action.startswith("mac_")]
+        found: NDArray[np.int64] = self.usage.counts[:, columns].sum(axis=1)
+        return found
 
     @property
     def utilization(self) -> float:
-        """Share of the peak MAC rate (of the fastest format) that did useful work."""
+        """Share of the peak MAC rate (of the fastest format) that did useful work: MACs of the problem, or
+        the multiplications that stand in for them where those are fewer, padding zeros left out."""
         peak = self.latency_s * self.clock_hz * self.macs_per_cycle
-        return self.macs / peak if peak else 0.0
+        done = self._multiplications - self.timing.part("padding")
+        return int(np.minimum(self.timing.macs, done).sum()) / peak if peak else 0.0
 
     @cached_property
     def dynamic_energy_j(self) -> float:
@@ -147,6 +161,14 @@ class Result:
             shares[cause] = shares.get(cause, 0.0) + total / span
         return shares
 
+    @cached_property
+    def cycle_share(self) -> dict[str, float]:
+        """What the cycles of the processing elements go to while the focus stage works, as shares; empty
+        where the machine does not tell."""
+        totals = self.timing.part_cycles.sum(axis=0).tolist()
+        whole = sum(totals) or 1
+        return {part: total / whole for part, total in zip(self.timing.parts, totals, strict=True)}
+
     def summary(self) -> dict[str, object]:
         """The object that `hwsim run --json` prints."""
         return {
@@ -167,8 +189,10 @@ class Result:
             "bound": self.limit,
             "busy_share": self.busy_share,
             "stall_share": self.stalls,
+            "cycle_share": self.cycle_share,
             "peak_chip_bytes": self.peak_chip_bytes,
             "spilled": list(self.spilled),
+            "compressed_weights": self.weights.summary(self.design),
             "verified": self.verified,
             "folder": None if self.folder is None else str(self.folder),
         }

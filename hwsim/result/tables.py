@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,8 @@ class TimingTable:
 
     `elapsed_ps` splits the makespan by completion: from the end of all earlier operators to this one's.
     `active_ps` and `stalls_ps` split it by the focus stage: working, or standing still for a named cause.
+    `part_cycles` splits the focus stage's own work further where the machine tells: cycles of all its
+    processing elements.
     """
 
     names: tuple[str, ...]
@@ -44,11 +46,13 @@ class TimingTable:
     servers: tuple[int, ...]
     bound_ps: Int64Array  # (O, R)
     makespan_ps: int
+    parts: tuple[str, ...] = ()
+    part_cycles: Int64Array = field(default_factory=lambda: np.zeros((0, 0), dtype=np.int64))  # (O, parts)
 
     def __post_init__(self) -> None:
         for array in (
             self.macs, self.tiles, self.completion_ps, self.overlapped, self.busy_ps, self.active_ps,
-            self.stalls_ps, self.bound_ps,
+            self.stalls_ps, self.bound_ps, self.part_cycles,
         ):  # fmt: skip
             array.setflags(write=False)
 
@@ -75,6 +79,13 @@ class TimingTable:
         best = per_server.argmax(axis=1)
         return tuple(self.resources[b] if per_server[i, b] > 0 else "" for i, b in enumerate(best))
 
+    def part(self, name: str) -> Int64Array:
+        """(O,) cycles that all processing elements spend on that part; 0 where the machine does not tell."""
+        if name not in self.parts:
+            return np.zeros(len(self.names), dtype=np.int64)
+        column: Int64Array = self.part_cycles[:, self.parts.index(name)]
+        return column
+
     def columns(self) -> Columns:
         """One row an operator: name, kind, layer, macs, tiles, and its times in ps."""
         columns: Columns = {
@@ -84,6 +95,8 @@ class TimingTable:
         }  # fmt: skip
         for index, cause in enumerate(self.causes):
             columns[f"stall_{cause}_ps"] = self.stalls_ps[:, index]
+        for index, part in enumerate(self.parts):
+            columns[f"pe_cycles_{part}"] = self.part_cycles[:, index]
         for index, resource in enumerate(self.resources):
             columns[f"busy_{resource}_ps"] = self.resource_busy_ps[:, index]
         for index, resource in enumerate(self.resources):

@@ -55,10 +55,12 @@ class Verification:
     def verdict(self) -> str:
         """One clause: 'all 57 operators bit for bit (10,812,416 results)'."""
         count, results = len(self.names), f"{int(self.elements.sum()):,} results"
+        checked = f"all {count} operators" if count > 1 else "the one operator"
         if self.bit_exact:
-            return f"all {count} operators bit for bit ({results})"
+            return f"{checked} bit for bit ({results})"
         share = float(self.used.max(initial=0.0))
-        return f"all {count} operators within their bounds, at most {share:.1%} of one used ({results})"
+        bounds = "their bounds" if count > 1 else "its bounds"
+        return f"{checked} within {bounds}, at most {share:.1%} of one used ({results})"
 
     def columns(self) -> Columns:
         """One row an operator."""

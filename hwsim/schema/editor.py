@@ -10,8 +10,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaWarningKind
 
 from hwsim.schema.declared import Declared
-from hwsim.schema.wording import EXAMPLES, UNLIMITED, format_value
-from hwsim.units import DIMENSIONS
+from hwsim.schema.wording import UNLIMITED, format_value
+from hwsim.units import DIMENSIONS, EXAMPLES
 
 
 def json_schema(spec: type[BaseModel]) -> dict[str, Any]:

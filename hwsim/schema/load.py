@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import stat
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
@@ -12,6 +11,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from hwsim.errors import Problem, SpecError
+from hwsim.files import read_file
 from hwsim.schema.declared import Origin
 from hwsim.schema.overrides import Overrides, apply_overrides
 from hwsim.schema.spec import FROM_FILE, Spec, file_key
@@ -34,23 +34,7 @@ class Source:
 
 def read_source(path: str | FilePath) -> Source:
     """Read a file of bounded size. Raises SpecError with the reason when there is nothing to read."""
-    place = Place(str(path))
-    try:
-        status = FilePath(path).stat()
-        if stat.S_ISDIR(status.st_mode):
-            raise SpecError(place.problem((), "is a folder; name a file"))
-        if not stat.S_ISREG(status.st_mode):
-            raise SpecError(place.problem((), "is not a regular file"))
-        if status.st_size > MAX_FILE_BYTES:
-            held, most = status.st_size / 2**20, MAX_FILE_BYTES // 2**20
-            raise SpecError(place.problem((), f"holds {held:.1f} MiB; at most {most} MiB are read"))
-        with FilePath(path).open("rb") as file:
-            content = file.read(MAX_FILE_BYTES)
-    except FileNotFoundError:
-        raise SpecError(place.problem((), "there is no such file")) from None
-    except (OSError, ValueError) as error:  # ValueError: a path with a NUL in it
-        reason = getattr(error, "strerror", None) or str(error)
-        raise SpecError(place.problem((), f"cannot be read: {reason}")) from None
+    content = read_file(path, MAX_FILE_BYTES)
     return Source(str(path), content, hashlib.sha256(content).hexdigest())
 
 

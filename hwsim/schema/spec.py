@@ -27,8 +27,8 @@ from pydantic_core import InitErrorDetails, PydanticCustomError, PydanticUndefin
 
 from hwsim.schema.declared import Declared, FrozenDict, Origin
 from hwsim.schema.editor import field_schema
-from hwsim.schema.wording import EXAMPLES, UNLIMITED, did_you_mean, format_quantity, mend, near, one_of, shown
-from hwsim.units import SUFFIXES, parse_quantity
+from hwsim.schema.wording import UNLIMITED, did_you_mean, format_quantity, mend, near, one_of, shown
+from hwsim.units import EXAMPLES, SUFFIXES, parse_quantity
 
 REQUIRED: Final = PydanticUndefined
 FROM_FILE: Final = {"source": "file"}  # validation context: values are as people write them
@@ -161,7 +161,8 @@ class Spec(BaseModel):
         cls.declared = {name: _declaration(cls, name) for name in cls.model_fields}
 
     def check(self) -> Iterator[tuple[str, str]]:
-        """Faults between fields, as (path of keys such as 'rows', message). Runs when each field is right."""
+        """Faults between fields, as (path of keys such as 'rows', or nothing for the whole section, message).
+        Runs when each field is right."""
         yield from ()
 
     @property
@@ -228,7 +229,7 @@ class Spec(BaseModel):
             faults = [_reworded(cls, found) for found in _without_echoes(cls, error)]
             raise ValidationError.from_exception_data(cls.__name__, faults) from None
         faults = [
-            InitErrorDetails(type=_fault(message, "hwsim_at"), loc=tuple(path.split(".")), input=None)
+            InitErrorDetails(type=_fault(message, "hwsim_at"), loc=_steps(path), input=None)
             for path, message in spec.check()
         ]
         if faults:
@@ -260,6 +261,11 @@ def _declaration(cls: type[Spec], name: str) -> Declared:
         use = "quantity(...) is for names that end in a unit, field(...) for others"
         raise TypeError(f"{cls.__name__}.{name}: {use}")
     return replace(said, dimension=dimension)
+
+
+def _steps(path: str) -> tuple[str, ...]:
+    """The keys of a path such as 'array.rows'; none for the section itself."""
+    return tuple(path.split(".")) if path else ()
 
 
 def _fault(text: str, kind: str = "hwsim") -> PydanticCustomError:

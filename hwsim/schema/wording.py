@@ -12,10 +12,6 @@ from hwsim.units import DIMENSIONS
 
 UNLIMITED = "unlimited"
 
-EXAMPLES = {
-    "bytes": "24 MiB", "bytes_per_s": "34 GB/s", "hz": "700 MHz", "s": "5 us", "w": "40 W", "mm2": "1.5 mm2",
-    "nm": "28 nm",
-}  # fmt: skip
 _MAX_SHOWN = 60
 
 

@@ -43,6 +43,12 @@ layers:
   - {name: fc1, kind: linear, out_features: 8}
   - {name: fc2, kind: linear, out_features: 4}
 """
+SPARSE = """\
+name: net
+input: {shape: [batch, 16], density: 0.3}
+layers:
+  - {name: fc1, kind: linear, out_features: 8, weight_density: 0.5, shared_bits: 4}
+"""
 
 
 def onnx_bytes(op_type: str = "Relu") -> bytes:
@@ -79,6 +85,13 @@ def with_options(*options: str, design: str = DESIGN) -> Callable[[Path], list[s
 def changed(old: str, new: str, text: str = DESIGN) -> str:
     assert old in text
     return text.replace(old, new)
+
+
+EIE = ["run", "eie_nt_we", "--design", "eie_64pe"]
+
+
+def with_sparse(old: str, new: str) -> Callable[[Path], list[str]]:
+    return lambda folder: ["run", write(folder, "w.yaml", changed(old, new, SPARSE)), "--design", "eie_64pe"]
 
 
 CLOCK = "clock: 500 MHz"
@@ -185,6 +198,48 @@ CASES: dict[str, tuple[Callable[[Path], list[str]], tuple[str, ...]]] = {
         ("array.rows", "devices.big.array.rows", "devices.little.array.rows"),
     ),
     "unknown timing": (with_options("--timing", "slow"), ("slow", "events", "fast")),
+    "weight density of 0": (
+        with_sparse("weight_density: 0.5", "weight_density: 0"),
+        ("w.yaml:4:", "above 0"),
+    ),
+    "weight density above 1": (
+        with_sparse("weight_density: 0.5", "weight_density: 1.5"),
+        ("w.yaml:4:", "layers[0].weight_density", "at most 1"),
+    ),
+    "weight density that is no number": (
+        with_sparse("weight_density: 0.5", "weight_density: .nan"),
+        ("layers[0].weight_density", "finite"),
+    ),
+    "input density of 0": (
+        with_sparse("density: 0.3}", "density: 0}"),
+        ("w.yaml:2:", "input.density", "above 0"),
+    ),
+    "input density above 1": (with_sparse("density: 0.3}", "density: 30}"), ("input.density", "at most 1")),
+    "no bits for shared weights": (
+        with_sparse("shared_bits: 4", "shared_bits: 0"),
+        ("shared_bits", "at least 1"),
+    ),
+    "bits beyond shared weights": (
+        with_sparse("shared_bits: 4", "shared_bits: 9"),
+        ("shared_bits", "at most 8"),
+    ),
+    "weights that are not shared": (
+        lambda _: ["run", "lenet300", "--design", "eie_64pe"],
+        ("fc1", "more than 480 different values", "hwsim compress"),
+    ),
+    "format of another machine": (
+        lambda _: [*EIE, "--dtype", "int8"],
+        ("nt_we", "int16", "leave --dtype out"),
+    ),
+    "queue that is too short": (
+        lambda _: [*EIE, "--set", "fifo_depth=1"],
+        ("--set fifo_depth=1", "at least 2"),
+    ),
+    "column without room": (
+        lambda _: [*EIE, "--set", "pes=2", "--set", "matrix_sram.size=8 B"],
+        ("nt_we", "a column of", "larger matrix_sram or more pes"),
+    ),
+    "sums without room": (lambda _: [*EIE, "--set", "pes=1"], ("nt_we", "600 sums", "hold 576", "more pes")),
     "validation file that is missing": (lambda _: ["validate", "no.csv"], ("no.csv",)),
 }
 

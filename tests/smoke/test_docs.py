@@ -57,6 +57,7 @@ def test_pages_hold_what_the_code_says(site: Path) -> None:
         "reference/python.html": "Run a workload on a design and return what was found.",
         "reference/technology.html": "Horowitz ISSCC 2014",
         "kinds/systolic.html": "array_loader",
+        "kinds/eie.html": "activation_port",
         "walkthrough.html": "by hand:   10728",
         "examples.html": "depthwise1",
         "extending.html": "A device kind.",

@@ -17,6 +17,7 @@ import pytest
 from click.testing import CliRunner
 
 from hwsim.cli.main import main
+from hwsim.compress import compress
 from hwsim.pipeline import run
 from hwsim.report import draw
 from hwsim.result.folder import write_folder
@@ -355,3 +356,56 @@ def test_a_page_of_thousands_of_operators_opens(chromium: Browser, tmp_path: Pat
     chromium.open((out / "report.html").as_uri())
     assert chromium.log("browser") == []
     assert chromium.run("return document.getElementById('found').textContent").startswith("1000 of 1000 rows")
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The pages of a compression, and of runs of it on a machine that skips zeros and on a dense one."""
+    made = tmp_path_factory.mktemp("compressed")
+    found = compress("lenet5", "eie")
+    pages = {"compression": found.save(made / "network") / "report.html"}
+    for design in ("eie_64pe", "tpu_v1"):
+        pages[design] = write_folder(run(found.workload, design), made / design, draw) / "report.html"
+    return pages
+
+
+COMPRESSED = ("compression", "eie_64pe", "tpu_v1")
+
+
+@pytest.mark.parametrize("name", COMPRESSED)
+@pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1280, "light")])
+def test_pages_of_compressed_networks_open_whole(
+    chromium: Browser, pages: dict[str, Path], name: str, width: int, scheme: str
+) -> None:
+    chromium.show(width, scheme)
+    chromium.log("browser")
+    chromium.requests()
+    chromium.open(pages[name].as_uri())
+    assert chromium.log("browser") == []
+    assert [a for a in chromium.requests() if not a.startswith("data:")] == [pages[name].as_uri()]
+    assert chromium.run("return document.documentElement.scrollWidth") <= width
+    low = [(round(ratio, 2), text) for ratio, text in chromium.run(CONTRASTS) if ratio < 4.5]
+    assert low == []
+
+
+@pytest.mark.parametrize(
+    ("name", "table", "column"),
+    [("compression", "layertable", "stored_bits"), ("eie_64pe", "weighttable", "held_bytes")],
+)
+def test_tables_of_weights_sort_alone(
+    chromium: Browser, pages: dict[str, Path], name: str, table: str, column: str
+) -> None:
+    chromium.show(1280, "light")
+    chromium.open(pages[name].as_uri())
+    cells = f"""
+      const heads = [...document.querySelectorAll('#{table} thead th')];
+      const i = heads.findIndex((h) => h.dataset.column === '{column}');
+      return [...document.querySelectorAll('#{table} tbody tr')].map((r) => Number(r.cells[i].dataset.v));
+    """
+    before = chromium.run(cells)
+    others = "return [...document.querySelectorAll('table.sortable')].map((t) => t.tBodies[0].textContent)"
+    texts = chromium.run(others)
+    chromium.run(f"document.querySelector('#{table} th[data-column={column}] button').click()")
+    assert chromium.run(cells) == sorted(before, reverse=True) != before
+    changed = [a != b for a, b in zip(texts, chromium.run(others), strict=True)]
+    assert changed.count(True) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +13,9 @@ from hwsim.library import find, names
 
 
 def test_shipped_designs_are_listed():
-    assert names("designs") == ["gemmini_16", "systolic_32", "systolic_plain", "systolic_starved", "tpu_v1"]
+    shelf = Path(__file__).parents[2] / "designs"
+    assert names("designs") == sorted(path.stem for path in shelf.glob("*.yaml"))
+    assert {"eie_64pe", "gemmini_16", "tpu_v1"} <= set(names("designs"))
 
 
 def test_the_order_of_places(tmp_path, monkeypatch):
@@ -70,7 +73,7 @@ def test_a_folder_of_the_same_name_is_passed_over(tmp_path, monkeypatch):
     [
         ("tpu_v2", r"there is no design called 'tpu_v2'; did you mean tpu_v1\?"),
         ("TPU-V1", r"did you mean tpu_v1\?"),
-        ("qqqqqq", "shipped are gemmini_16, systolic_32"),
+        ("qqqqqq", "shipped are .*gemmini_16, "),
         ("", "there is no design called ''"),
         ("..", "there is no design called"),
         ("a\0b", "there is no design called"),

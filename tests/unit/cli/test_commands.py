@@ -18,7 +18,7 @@ MEASURED = """\
 design,op,dtype,M,N,K,overrides,metric,value
 systolic_plain,gemm,int8,64,48,32,array.rows=16 array.cols=16,compute_cycles,1300
 systolic_plain,gemm,int8,64,48,32,array.rows=16 array.cols=16,compute_cycles,1000
-systolic_plain,lstm,int8,64,48,32,,latency_us,5
+systolic_plain,attention,int8,64,48,32,,latency_us,5
 no_such_design,gemm,int8,64,48,32,,latency_us,5
 """
 
@@ -130,7 +130,7 @@ def test_validate_prints_errors_by_group_and_counts_what_did_not_run(tmp_path: P
         "2 rows not run",
     ):
         assert words in text
-    assert "lstm" in text
+    assert "attention" in text
     assert "no_such_design" in text
     assert len((tmp_path / "rows.csv").read_text().splitlines()) == 5
 
@@ -141,10 +141,12 @@ def test_validate_json_is_an_array_and_the_rest_goes_to_standard_error(tmp_path:
     assert result.exit_code == 0
     (found,) = json.loads(result.stdout)
     errors = {"mdape_pct", "mape_pct", "p90_pct", "bias_pct", "roofline_mdape_pct"}
-    assert set(found) == {"design", "op", "dtype", "metric", "rows"} | errors
+    kinds = ("mdape_pct", "mape_pct", "p90_pct")
+    beside = {f"{of}_{error}" for of in ("half", "calibrated") for error in kinds}
+    assert set(found) == {"design", "op", "dtype", "metric", "rows", "half_rows"} | errors | beside
     assert found["rows"] == 2
     assert "2 rows not run" in result.stderr
-    assert "lstm" in result.stderr
+    assert "attention" in result.stderr
 
 
 def test_validate_fails_when_no_row_could_run(tmp_path: Path) -> None:

@@ -51,6 +51,15 @@ def test_long_work_shows_plain_lines_where_no_terminal_is(
     assert any(" of 4,000 tiles (" in line and "/s, " in line and line.endswith(" left") for line in lines)
 
 
+def test_work_that_counts_nothing_says_once_what_it_does(hurried, capsys: pytest.CaptureFixture[str]) -> None:
+    with Progress("tiles") as progress:
+        for phase in ("planning", "reading"):
+            progress.say(phase)
+            time.sleep(0.3)
+    said = [line.partition(" (")[0] for line in capsys.readouterr().err.splitlines()]
+    assert said == ["hwsim: planning", "hwsim: reading"]
+
+
 def test_quiet_work_shows_nothing(hurried, capsys: pytest.CaptureFixture[str]) -> None:
     work(Progress("tiles", quiet=True))
     assert capsys.readouterr() == ("", "")

@@ -20,7 +20,7 @@ from hwsim.cli.screen import Screen, emit
 from hwsim.cli.summary import percent, summary
 from hwsim.errors import SpecError
 from hwsim.result import Result
-from tests.samples import sample_result
+from tests.samples import sample_result, sample_weights
 
 ROOT = Path(__file__).parents[3]
 KEYS = {
@@ -185,3 +185,30 @@ assert not loaded, loaded
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120
     )
     assert found.returncode == 0, found.stderr
+
+
+def test_the_summary_says_where_compressed_weights_help_nothing() -> None:
+    said = "compressed weights help nothing here: machine keeps weights dense"
+    assert said in " ".join(drawn(sample_result(weights=sample_weights()), 80).split())
+    assert "compressed weights" not in drawn(sample_result(), 80)
+
+
+def test_why_numbers_were_not_checked_takes_the_place_of_the_advice_to_check_them() -> None:
+    sample = sample_result()
+    notes = ("a note", "the numbers were not checked: no device can")
+    told = drawn(replace(sample, provenance=replace(sample.provenance, notes=notes)), 80)
+    assert "Not verified  no device can" in told
+    assert "--verify computes" not in told
+    assert told.count("Note ") == 1
+
+
+def test_long_names_of_parts_leave_their_bars_whole() -> None:
+    parts = {"activation_registers": 0.6, "other_registers_still": 0.4}
+    result = sample_result()
+    object.__setattr__(
+        result, "energy_parts", {n: {"dynamic_j": s, "leakage_j": 0.0} for n, s in parts.items()}
+    )
+    for width in (80, 96, 120):
+        told = drawn(result, width)
+        assert "activ.._registers" in told
+        assert "\u2026" not in told

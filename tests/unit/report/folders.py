@@ -16,7 +16,7 @@ import numpy as np
 from hwsim.result.folder import write_folder
 from hwsim.result.tables import TimingTable, UsageTable
 from hwsim.result.trace import Trace
-from tests.samples import sample_result
+from tests.samples import sample_result, sample_weights
 
 
 def sample_folder(path: Path, **changes: Any) -> Path:
@@ -29,6 +29,11 @@ def named_folder(path: Path, names: tuple[str, str, str], **changes: Any) -> Pat
     result = sample_result()
     timing, usage = replace(result.timing, names=names), replace(result.usage, names=names)
     return sample_folder(path, timing=timing, usage=usage, **changes)
+
+
+def compressed_folder(path: Path, **changes: Any) -> Path:
+    """The sample's folder with compressed weights."""
+    return sample_folder(path, weights=sample_weights(), **changes)
 
 
 def checked_folder(path: Path, exact: tuple[bool, bool] = (True, True)) -> Path:

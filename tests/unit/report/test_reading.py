@@ -20,7 +20,7 @@ from hwsim.report.fields import safe
 from hwsim.report.reading import read_folder
 from hwsim.result.folder import FILES
 from tests.samples import OPERATORS, sample_result
-from tests.unit.report.folders import checked_folder, edit_csv, edit_json, sample_folder
+from tests.unit.report.folders import checked_folder, compressed_folder, edit_csv, edit_json, sample_folder
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_what_is_read_is_what_was_written(whole: Path) -> None:
 @pytest.mark.parametrize("name", FILES)
 def test_a_missing_file_is_named(folder: Path, name: str) -> None:
     (folder / name).unlink()
-    with pytest.raises(SpecError, match=f"{name}: is missing.*hwsim run"):
+    with pytest.raises(SpecError, match=f"{name}: there is no such file.*hwsim run"):
         draw(folder)
 
 
@@ -68,7 +68,7 @@ def test_a_missing_file_is_named(folder: Path, name: str) -> None:
 def test_a_folder_in_place_of_a_file_is_named(folder: Path, name: str) -> None:
     (folder / name).unlink()
     (folder / name).mkdir()
-    with pytest.raises(SpecError, match=f"{name}: cannot be read"):
+    with pytest.raises(SpecError, match=f"{name}: is a folder"):
         draw(folder)
 
 
@@ -199,7 +199,7 @@ def test_files_beyond_the_limit_are_refused_packed_or_not(
     with pytest.raises(SpecError, match=r"trace\.json\.gz: unpacks to more than"):
         draw(folder)
     (folder / "result.json").write_bytes(b" " * (size + 1))
-    with pytest.raises(SpecError, match=r"result\.json: is larger than"):
+    with pytest.raises(SpecError, match=r"result\.json: holds .* at most"):
         draw(folder)
 
 
@@ -247,8 +247,67 @@ def test_wrong_rows_of_a_verification_are_named(
 
 
 def test_a_verified_run_without_its_verification_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SpecError, match=r"verification\.csv: is missing"):
+    with pytest.raises(SpecError, match=r"verification\.csv: there is no such file"):
         draw(sample_folder(tmp_path / "out", verified=True))
+
+
+def test_compressed_weights_are_read_back(tmp_path: Path, whole: Path) -> None:
+    run = read_folder(compressed_folder(tmp_path / "out"))
+    assert run.summary.weights is not None
+    assert run.summary.weights.stored_bits == 28064
+    assert run.summary.weights.remark.startswith("compressed weights help nothing here: machine keeps")
+    first, second = run.weights
+    assert (first.operator, first.tensor, first.operators, first.codebook) == ("conv1", "conv1.w", 2, 15)
+    assert (first.density, first.codec, first.quantised, first.on_chip) == (0.25, "bitmask", False, False)
+    assert (second.tensor, second.quantised, second.on_chip, second.held_bytes) == (
+        'fc "2".w',
+        True,
+        True,
+        2000,
+    )
+    assert (read_folder(whole).summary.weights, read_folder(whole).weights) == (None, ())
+    assert not (whole / "weights.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("row", "heading", "value", "said"),
+    [
+        (1, "operator", "who?", r"who\?: is not an operator"),
+        (2, "density", "1.5", "row 2, density: must lie between 0 and 1"),
+        (2, "density", "x", "row 2, density: must be a number"),
+        (1, "stored_bits", "-1", "row 1, stored_bits: must be a whole number"),
+        (1, "on_chip", "1", "row 1, on_chip: must be true or false"),
+        (0, "held_bytes", "held", "held_bytes: there must be one column"),
+    ],
+)
+def test_wrong_rows_of_weights_are_named(
+    tmp_path: Path, row: int, heading: str, value: str, said: str
+) -> None:
+    folder = compressed_folder(tmp_path / "out")
+    draw(folder)
+    edit_csv(folder / "weights.csv", lambda rows: rows[row].__setitem__(rows[0].index(heading), value))
+    with pytest.raises(SpecError, match=rf"weights\.csv: .*{said}"):
+        draw(folder)
+
+
+@pytest.mark.parametrize(
+    "heading", ["weights", "density", "stored_bits", "dense_bits", "held_bytes", "moved_bytes", "macs"]
+)
+def test_weights_of_another_run_are_refused(tmp_path: Path, heading: str) -> None:
+    folder = compressed_folder(tmp_path / "out")
+    edit_csv(folder / "weights.csv", lambda rows: rows[1].__setitem__(rows[0].index(heading), "1"))
+    with pytest.raises(SpecError, match=r"compressed_weights\.\w+ of result.json is .*not of one run"):
+        draw(folder)
+
+
+def test_a_run_with_compressed_weights_needs_their_table(tmp_path: Path) -> None:
+    folder = compressed_folder(tmp_path / "out")
+    (folder / "weights.csv").unlink()
+    with pytest.raises(SpecError, match=r"weights\.csv: there is no such file"):
+        draw(folder)
+    edit_json(folder / "result.json", put("summary", "compressed_weights", value=7))
+    with pytest.raises(SpecError, match=r"result\.json: .*compressed_weights: must be an object"):
+        draw(folder)
 
 
 def test_a_trace_of_another_run_is_refused(folder: Path) -> None:

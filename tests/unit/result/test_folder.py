@@ -7,9 +7,6 @@ import errno
 import gzip
 import io
 import json
-import os
-import subprocess
-import sys
 import threading
 import time
 from dataclasses import replace
@@ -20,6 +17,7 @@ import pytest
 
 from hwsim.errors import OutputError
 from hwsim.result.folder import FILES, check_folder, default_name, strict, write_folder
+from tests.processes import printed
 from tests.samples import OPERATORS, sample_result
 
 ROOT = Path(__file__).parents[3]
@@ -89,11 +87,8 @@ def test_bytes_are_the_same_in_every_process(tmp_path: Path) -> None:
         "import sys; from pathlib import Path; from tests.samples import sample_result; "
         "from hwsim.result.folder import write_folder; write_folder(sample_result(), sys.argv[1])"
     )
-    for seed in ("0", "7"):
-        subprocess.run(
-            [sys.executable, "-c", code, str(tmp_path / f"seed{seed}")],
-            cwd=ROOT, env=os.environ | {"PYTHONHASHSEED": seed}, check=True, timeout=60,
-        )  # fmt: skip
+    for seed in (0, 7):
+        printed(code, str(tmp_path / f"seed{seed}"), hash_seed=seed)
     assert contents(tmp_path / "seed0") == contents(tmp_path / "seed7")
 
 
