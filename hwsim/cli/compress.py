@@ -117,8 +117,8 @@ def _layers(table: CompressionTable) -> RenderableType:
     from hwsim.cli.fitting import FittingTable, Heading
 
     headings = (
-        Heading("layer", right=False), Heading("codec", right=False), Heading("weights", 4),
-        Heading("density"), Heading("bits", 2), Heading("index", 3), Heading("stored"), Heading("ratio"),
+        Heading("layer", right=False), Heading("codec", right=False), Heading("weights", 3),
+        Heading("density"), Heading("bits", 2), Heading("index", 4), Heading("stored"), Heading("ratio"),
         Heading("SQNR", 1),
     )  # fmt: skip
     rows = [
