@@ -137,6 +137,12 @@ class Quantise(Spec):
     def check(self) -> Iterator[tuple[str, str]]:
         if self.layers and not self.weights_only:
             yield "layers", "means nothing where activations are quantised too: say weights_only: true"
+        given = {"symmetric": not self.symmetric, "ranges": self.ranges != "minmax"}
+        for name, changed in given.items():
+            if self.weights_only and changed:
+                yield name, "means nothing with weights_only, which leaves activations as they are"
+        if self.percentile != 99.9 and (self.weights_only or self.ranges != "percentile"):
+            yield "percentile", "means nothing unless the ranges of activations are percentiles"
 
 
 class FixedPoint(Spec):

@@ -106,6 +106,9 @@ def test_every_problem_of_a_file_is_told_with_its_place(tmp_path: Path) -> None:
             "prune: {densities: {conv1: 0}}",
             "share: {by_layer: {conv1: 9}}",
             "quantise: {layers: [conv1]}",
+            "quantise: {weights_only: true, symmetric: false}",
+            "quantise: {weights_only: true, ranges: entropy}",
+            "quantise: {percentile: 99}",
         )
     wanted = [
         (3, "density: must be at most 1"), (4, "n: is 5, and a group has 4"), (5, "bits: must be at least 1"),
@@ -113,6 +116,7 @@ def test_every_problem_of_a_file_is_told_with_its_place(tmp_path: Path) -> None:
         (9, "density: is missing"), (10, "codec relative has no option 'pes'"), (11, "did you mean 'csc'"),
         (12, "exactly one of rank, energy and speedup"), (13, "means nothing when pruning by channel"),
         (14, "conv1 has 0"), (15, "conv1 has 9"), (16, "weights_only"),
+        (17, "symmetric: means nothing"), (18, "ranges: means nothing"), (19, "percentile: means nothing"),
     ]  # fmt: skip
     assert [problem.line for problem in caught.value.problems] == [line for line, _ in wanted]
     for problem, (_, words) in zip(caught.value.problems, wanted, strict=True):
