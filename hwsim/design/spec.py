@@ -10,6 +10,7 @@ from hwsim.design.kinds.cpu import CpuSpec
 from hwsim.design.kinds.eie import EieSpec
 from hwsim.design.kinds.gpu import GpuSpec
 from hwsim.design.kinds.systolic import SystolicSpec
+from hwsim.design.links import LinkSpec, link_faults, sharing_faults
 from hwsim.schema import Spec, by_kind, field, quantity
 
 # The device kinds. A new kind is one spec here, `DeviceSpec = A | B`, and its behaviour in hwsim.devices.
@@ -49,6 +50,25 @@ class Design(Spec):
         default="",
         when_absent="the only one",
     )
+    host_device: str = field(
+        "The device that holds the network's inputs and outputs and runs what the default device cannot; "
+        "without one the default device runs alone.",
+        default="",
+        when_absent="none: the default device runs alone",
+    )
+    placement: dict[str, str] = field(
+        "Devices by kind of operator, for operators that the default device shall not run; none unless "
+        "stated.",
+        default={},
+    )
+    links: dict[str, LinkSpec] = field(
+        "The links between devices by name; none unless stated, as one device needs none.", default={}
+    )
+    technologies: dict[str, TechnologySpec] = field(
+        "Technology of devices that are made in another than `technology` says, by device; none unless "
+        "stated.",
+        default={},
+    )
 
     def check(self) -> Iterator[tuple[str, str]]:
         if not self.devices:
@@ -61,6 +81,14 @@ class Design(Spec):
             yield "default_device", f"{self.default_device!r} is none of the devices ({listed})"
         if not self.default_device and len(self.devices) > 1:
             yield "default_device", f"is missing: it says which of {listed} runs a workload"
+        for name in self.technologies:
+            if name not in self.devices:
+                yield f"technologies.{name}", f"is none of the devices ({listed})"
+        yield from link_faults(self.devices, self.links)
+        if self.devices:
+            yield from sharing_faults(
+                self.devices, self.links, self.host_device, self.device_name, self.placement
+            )
 
     @property
     def device_name(self) -> str:
@@ -74,10 +102,22 @@ class Design(Spec):
         return spec
 
     @property
+    def sharing(self) -> tuple[str, ...]:
+        """The devices that share a network, the default device first; one where it runs alone."""
+        if not self.host_device:
+            return (self.device_name,)
+        return tuple(dict.fromkeys((self.device_name, self.host_device, *self.placement.values())))
+
+    def technology_of(self, device: str) -> TechnologySpec:
+        """What a device is made in."""
+        return self.technologies.get(device, self.technology)
+
+    @property
     def published(self) -> Mapping[str, float]:
-        """Published figures of that device by field name, floor-plan shares as 'floor_plan.<block>'."""
+        """Published figures of that device by field name, floor-plan shares as 'floor_plan.<block>'. None
+        where it shares the network: what was published is of one of them."""
         found = self.device_spec.published
-        if found is None:
+        if found is None or self.host_device:
             return {}
         values = {name: getattr(found, name) for name in found.declared if name != "floor_plan"}
         shares = {f"floor_plan.{block}": share for block, share in found.floor_plan.items()}

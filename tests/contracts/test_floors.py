@@ -18,7 +18,9 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-HEAVY = ("numba", "pandas", "matplotlib", "onnx", "simpy", "scipy")
+EXTRAS = PROJECT["project"]["optional-dependencies"]
+OLDER = {"importlib-metadata", "zipp"}  # what Python 3.11 alone needs
+HEAVY = ("numba", "pandas", "matplotlib", "onnx", "simpy", "scipy", "torch", "pymoo")
 
 
 def lint_imports(checkout: Path) -> subprocess.CompletedProcess[str]:
@@ -69,6 +71,7 @@ def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("plan/fault", "import simpy", "home-of-simpy"),
         ("devices/fault", "from ruamel.yaml import YAML", "home-of-pydantic-and-ruamel"),
         ("workload/fault", "def late():\n    import onnx.helper", "home-of-onnx"),
+        ("validate/fault", "import torch.nn", "home-of-torch"),
     ],
 )
 def test_contracts_can_break(copied: Path, place: str, line: str, broken: str) -> None:
@@ -110,12 +113,14 @@ def canonical(name: str) -> str:
 
 def test_imported_packages_are_declared(third_party: dict[str, str]) -> None:
     declared = {canonical(Requirement(line).name) for line in PROJECT["project"]["dependencies"]}
-    providers = importlib.metadata.packages_distributions()
+    # Not only those that are installed here. dask's own package of that name is never imported.
+    extra = {canonical(Requirement(line).name) for line in EXTRAS["torch"]} | {"distributed"}
+    providers = importlib.metadata.packages_distributions() | {name: [name] for name in extra}
     # pydantic_core is the part of pydantic that its own errors come from; pydantic pins it exactly.
     used = {
         top: {canonical(name) for name in providers[top]} for top in third_party if top != "pydantic_core"
     }
-    undeclared = {third_party[top]: top for top, names in used.items() if not names & declared}
+    undeclared = {third_party[top]: top for top, names in used.items() if not names & (declared | extra)}
     assert not undeclared, f"imported but not in pyproject.toml's dependencies: {undeclared}"
     unused = declared - {name for names in used.values() for name in names}
     assert not unused, f"in pyproject.toml's dependencies but never imported: {unused}"
@@ -128,23 +133,55 @@ def test_imported_packages_have_a_home(third_party: dict[str, str]) -> None:
     assert not homeless, f"give these a home-of-... contract in pyproject.toml: {homeless}"
 
 
-def test_constraints_pin_what_the_tests_run_on() -> None:
-    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+def pins_of(file: str) -> set[str]:
+    """The packages that a file of constraints names, each with one version."""
+    lines = (ROOT / file).read_text(encoding="utf-8").splitlines()
     pins = [Requirement(line) for line in lines if line and not line.startswith("#")]
     pinned = {canonical(pin.name): str(pin.specifier) for pin in pins}
     assert all(re.fullmatch(r"==[\w.]+", specifier) for specifier in pinned.values()), pinned
-    extras = PROJECT["project"]["optional-dependencies"]
-    todo = [*PROJECT["project"]["dependencies"], *extras["docs"], *extras["test"]]
-    needed: set[str] = set()
+    return set(pinned)
+
+
+def installed_for(todo: list[str]) -> set[str]:
+    """Requirements, those of the extras that they name, and what they require in turn, as it is installed
+    here."""
+    needed: set[tuple[str, str]] = set()
     while todo:
         requirement = Requirement(todo.pop())
         name = canonical(requirement.name)
-        marker = requirement.marker
-        if name not in needed and (marker is None or marker.evaluate({"extra": ""})):
-            needed.add(name)
-            todo += importlib.metadata.requires(name) or []
-    assert needed <= set(pinned), f"not in constraints.txt: {needed - set(pinned)}"
-    assert set(pinned) <= needed, f"in constraints.txt for nobody: {set(pinned) - needed}"
+        for extra in {"", *requirement.extras} - {extra for known, extra in needed if known == name}:
+            needed.add((name, extra))
+            below = [Requirement(line) for line in importlib.metadata.requires(name) or []]
+            todo += [str(r) for r in below if r.marker is None or r.marker.evaluate({"extra": extra})]
+    return {name for name, _ in needed}
+
+
+def test_constraints_pin_what_the_tests_run_on() -> None:
+    pinned = pins_of("constraints.txt")
+    needed = installed_for([*PROJECT["project"]["dependencies"], *EXTRAS["docs"], *EXTRAS["test"]])
+    assert needed <= pinned, f"not in constraints.txt: {needed - pinned}"
+    assert pinned <= needed, f"in constraints.txt for nobody: {pinned - needed}"
+
+
+@pytest.mark.parametrize(
+    ("file", "extras", "target"),
+    [
+        ("constraints-torch.txt", ("torch",), "torch"),
+        ("constraints-cluster.txt", ("dask", "parquet"), "cluster"),
+    ],
+)
+def test_constraints_pin_what_extras_need_beside_them(
+    file: str, extras: tuple[str, ...], target: str
+) -> None:
+    wanted = [line for extra in extras for line in EXTRAS[extra]]
+    for line in wanted:
+        name = Requirement(line).name
+        pytest.importorskip(name, reason=f"{name} is not installed: `make {target}` installs it")
+    pinned, others = pins_of(file), pins_of("constraints.txt")
+    needed = installed_for(wanted)
+    assert needed <= pinned | others, f"not in {file}: {needed - pinned - others}"
+    unused = pinned - (needed - others) - (OLDER if sys.version_info >= (3, 12) else set())
+    assert not unused, f"in {file} for nobody: {unused}"
 
 
 def test_import_is_light() -> None:

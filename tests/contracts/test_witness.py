@@ -31,6 +31,7 @@ from hwsim.schema import Spec
 from hwsim.schema.spec import file_key
 from hwsim.workload import Workload, conv2d, load_workload, matmul, matvec, recurrent
 from hwsim.workload.operators import Elementwise, Matmul
+from tests.gpu_samples import two_of_four
 from tests.networks import network, operator
 from tests.sparse import SPARSE
 
@@ -52,8 +53,10 @@ TOGETHER = {
 }
 # Fields that decide whether a run is possible at all: their witness is a refusal that gives the figure.
 REFUSES = ("weight_memory.size", "memory.size")
-# One word is all that can be written where there is one kind and one device: see the last test but one.
-ONLY_ONE = ("kind", "default_device")
+# One word is all that can be written where there is one kind and one device: see the last test but one. What
+# says how devices share a network, and the designs that do, are test_shared_witness's.
+ONLY_ONE = ("kind", "default_device", "host_device")
+ALONE = [name for name in names("designs") if not load_design(name).host_device]
 
 
 Outcome = tuple[Any, ...]
@@ -166,6 +169,7 @@ def witnesses(kind: str) -> tuple[Workload, ...]:
             conv2d(2, 32, 20, 20, 64, 5),
             matvec(1600, 400, density=0.1),
             recurrent("gru", 64, 8, 3),
+            two_of_four(matmul(64, 64, 3000, dtype="fp32")),
         )
     if kind == "cpu":
         return (
@@ -257,7 +261,7 @@ def multiplied(spec: Spec) -> Collection[str]:
     return (spec.dtype,)
 
 
-@pytest.mark.parametrize("name", names("designs"))
+@pytest.mark.parametrize("name", ALONE)
 def test_every_field_has_a_witness(name: str, tmp_path: Path) -> None:
     design = load_design(name)
     without = []

@@ -15,6 +15,10 @@ _MAX_SMS = 1024
 _MAX_MACS = 2**16  # of one multiprocessor a cycle
 _MAX_LAUNCH_US = 10**6
 
+# Of a load from memory: 400 to 900 cycles in the microbenchmarks of Jia et al., arXiv 1804.06826, from Kepler
+# to Volta (recalled).
+LOAD_LATENCY_S = 500e-9
+
 Library = Literal["cublas_7", "cublas_8", "cublas_10", "cublas_11", "cublas_12"]
 
 
@@ -47,6 +51,11 @@ class GpuUnitSpec(Spec):
         "What multiplies: the plain units, thread by thread, or tensor cores, block by block."
     )
     macs_per_cycle: int = field("Multiply-adds of one multiprocessor a cycle.", ge=1, le=_MAX_MACS)
+    structured_rate: int = field(
+        "How many times as fast it works on products with weights stored 2:4 (two of four neighbouring "
+        "inputs kept): 2 where tensor cores skip the zeros; 1 unless stated, and they are taken as dense.",
+        default=1, ge=1, le=2,
+    )  # fmt: skip
 
 
 class GpuCacheSpec(Spec):
@@ -104,7 +113,7 @@ class GpuProductsSpec(Spec):
     slab_latency_s: float = quantity(
         "Time until a slab of operands from memory can be multiplied, which a multiprocessor with too few "
         "thread blocks waits for; 500 ns unless fitted, the latency of a load from memory.",
-        default=500e-9,
+        default=LOAD_LATENCY_S,
         ge=0,
     )
     conv_share: float = field(
@@ -164,7 +173,7 @@ class GpuCalibrationSpec(Spec):
     )  # fmt: skip
     csr_cycles_per_product: float = field(
         "Cycles of a multiprocessor for each multiplication by a stored weight, gathered through the cache; "
-        "0.75 unless fitted, as three generations agree on.",
+        "0.75 unless fitted, near what three generations show (0.76 to 0.85).",
         default=0.75, ge=0, le=10_000,
     )  # fmt: skip
     launch_us: dict[str, float] = field(
@@ -215,6 +224,12 @@ class GpuSpec(Spec):
         "stated, where values with 32-bit indices begin to take less room than fp32 alone.",
         default=0.5, ge=0, le=1,
     )  # fmt: skip
+    recurrent: Literal["streamed", "persistent"] = field(
+        "How the steps of a recurrent layer are done: streamed (the default), kernels for each step, as in "
+        "cuDNN's standard algorithm; or persistent, one kernel for all steps with the weights in registers, "
+        "where they fit, else streamed.",
+        default="streamed",
+    )
     cache_state: Literal["cold", "hot"] = field(
         "What the cache holds when an operator starts: nothing but what the operators before it left (cold, "
         "the default), or all its operands as far as they fit (hot), as in a benchmark that repeats one.",
