@@ -18,7 +18,7 @@ from hwsim.tensor.storage import SCALE_BITS, Quantisation, Storage
 
 Array = NDArray[Any]
 Shape = tuple[int, ...]
-Role = Literal["input", "weight", "activation", "constant", "output"]
+Role = Literal["input", "weight", "activation", "constant", "output", "cache"]
 Values = Callable[[], Array]
 
 # More elements than any network of today has in one tensor (a 70-billion-parameter network has 2**28).
@@ -59,7 +59,9 @@ class Tensor:
     `storage` is the exact size of what is stored where that is not the dense tensor; `size_bytes` stays the
     dense one, since only a machine that knows the codec saves anything. `codebook` lists the few values that
     shared weights have beside zero. `quantisation` is the grid that someone chose; without it the scale
-    follows from the values.
+    follows from the values. Of role "cache" is what stays in a device's memory from run to run and grows:
+    keys and values of attention. A tensor with an `index_range` holds indices, whole numbers from 0 up to
+    below it, and keeps its format whatever the network's is.
     """
 
     name: str
@@ -70,6 +72,7 @@ class Tensor:
     storage: Storage | None = None
     codebook: tuple[float, ...] = ()
     quantisation: Quantisation | None = None
+    index_range: int = 0
     values: Values | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -204,9 +207,26 @@ class SeededSparse:
         return found.reshape(self.shape)
 
 
+@dataclass(frozen=True, slots=True)
+class SeededIndices:
+    """Whole numbers from 0 up to below `below` drawn from a seed, all as likely."""
+
+    workload: str
+    tensor: str
+    shape: Shape
+    seed: int
+    below: int
+
+    def __call__(self) -> Array:
+        draw = _generator(self.workload, self.tensor, self.seed)
+        return draw.integers(self.below, size=self.shape, dtype=np.int32)
+
+
 def draw_input(workload: str, tensor: Tensor, seed: int) -> Array:
     """What a network receives when nobody says: standard normal numbers, as many of them not zero as the
-    tensor's density says."""
+    tensor's density says; of indices any that there are, all as likely."""
+    if tensor.index_range:
+        return SeededIndices(workload, tensor.name, tensor.shape, seed, tensor.index_range)()
     if tensor.density == 1:
         return Seeded(workload, tensor.name, tensor.shape, seed, "weight", fan_in=2)()
     kept = max(1, round(tensor.density * tensor.elements))

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from hwsim.errors import SpecError
 from hwsim.tensor.tensor import Shape, check_shape, format_shape
 from hwsim.workload import shapes
-from hwsim.workload.draft import Draft, Label, naming
+from hwsim.workload.draft import Label, naming
 from hwsim.workload.functions import BINARY, NARY, UNARY, unary_attributes
 from hwsim.workload.fuse import NormScale, NormShift, fold_and_fuse
 from hwsim.workload.graph import Source, Workload
@@ -21,7 +21,6 @@ from hwsim.workload.operators import (
     Conv2d,
     Elementwise,
     Lrn,
-    Matmul,
     Move,
     Pair,
     Pool,
@@ -29,12 +28,13 @@ from hwsim.workload.operators import (
     Step,
     View,
 )
-from hwsim.workload.recurrent import recurrent_problem
+from hwsim.workload.recurrent_builder import RecurrentBuilder
+from hwsim.workload.sequence_builder import SequenceBuilder
 
 __all__ = ["GraphBuilder", "Label"]
 
 
-class GraphBuilder(Draft):
+class GraphBuilder(SequenceBuilder, RecurrentBuilder):
     """Turns layers into operators one by one; `build` folds, fuses and returns the Workload."""
 
     # -- products --------------------------------------------------------------------------------------
@@ -96,7 +96,7 @@ class GraphBuilder(Draft):
         numpy. `transpose_*` exchange the last two dimensions of an operand; bias is [N]. `layout` says how
         the operands lie in memory, as `constructors.matmul` has it."""
         with naming(label, "matmul"):
-            problem, shape = _matmul_problem(self.shape(a), self.shape(b), transpose_a, transpose_b)
+            problem, shape = shapes.matmul_problem(self.shape(a), self.shape(b), transpose_a, transpose_b)
             steps = [Step("scale", attributes=(("factor", alpha),))] if alpha != 1.0 else []
             if bias:
                 if self.tensors[bias].elements not in (1, problem.N):
@@ -110,46 +110,6 @@ class GraphBuilder(Draft):
             if layout:
                 attributes = (*attributes, ("layout", layout))
             return self.add(label, problem, (a, b), shape, attributes, tuple(steps))
-
-    def recurrent(
-        self,
-        label: Label,
-        x: str,
-        state_weight: str,
-        input_weight: str = "",
-        state_bias: str = "",
-        input_bias: str = "",
-        *,
-        cell: str,
-        skip: bool = False,
-        function: str = "tanh",
-    ) -> str:
-        """x [T, N, features] through `cell` ("lstm", "gru", "rnn") makes the state after every step,
-        [T, N, H]. `state_weight` is [gates H, H]; with `input_weight` [gates H, features] the inputs are
-        multiplied in every step, else x holds what each gate adds, or with `skip` what all gates add. For
-        equations and the order of gates see `operators.Recurrent`."""
-        with naming(label, cell):
-            constants = [n for n in (state_weight, input_weight, state_bias, input_bias) if n]
-            problem = recurrent_problem(
-                cell,
-                self.shape(x),
-                self.shape(state_weight),
-                self.shape(input_weight) if input_weight else None,
-                skip,
-                function,
-            )
-            rows = problem.gates * problem.H
-            for name in (n for n in (state_bias, input_bias) if n):
-                if self.tensors[name].elements != rows:
-                    raise SpecError(
-                        f"a bias of shape {format_shape(self.shape(name))} does not fit {problem.gates} "
-                        f"gates of {problem.H}"
-                    )
-            if (input_bias and not input_weight) or (input_weight and bool(state_bias) != bool(input_bias)):
-                raise SpecError("takes a bias of the state, or with weights of the input both or none")
-            if any(self.tensors[n].role not in ("weight", "constant") for n in constants):
-                raise SpecError("weights and biases must be constants, not what the network computes")
-            return self.add(label, problem, (x, *constants), (problem.T, problem.N, problem.H))
 
     # -- pools and pointwise ---------------------------------------------------------------------------
 
@@ -248,15 +208,29 @@ class GraphBuilder(Draft):
             given: Attributes = (("alpha", alpha), ("beta", beta), ("k", k))
             return self.add(label, Lrn(self.tensors[x].elements, size), (x,), self.shape(x), given)
 
-    def softmax(self, label: Label, x: str, axis: int = -1, *, flattened: bool = False) -> str:
+    def softmax(
+        self,
+        label: Label,
+        x: str,
+        axis: int = -1,
+        *,
+        flattened: bool = False,
+        mask: str = "",
+        attributes: Attributes = (),
+    ) -> str:
         """Softmax along `axis`; `flattened` takes it over that axis and all behind it, as ONNX does
-        before opset 13."""
+        before opset 13. `mask` and `attributes` are those of `operators.Softmax`."""
         with naming(label, "softmax"):
             shape = self.shape(x)
             axis = shapes.axis_of(axis, len(shape))
+            if mask and shapes.broadcast([self.shape(mask), shape]) != shape:
+                raise SpecError(
+                    f"a mask of {format_shape(self.shape(mask))} does not fit {format_shape(shape)}"
+                )
             cols = math.prod(shape[axis:]) if flattened else shape[axis]
-            given: Attributes = (("axis", axis), ("flattened", flattened))
-            return self.add(label, Softmax(math.prod(shape) // cols, cols), (x,), shape, given)
+            given: Attributes = (("axis", axis), *attributes, ("flattened", flattened))
+            problem = Softmax(math.prod(shape) // cols, cols, bool(mask))
+            return self.add(label, problem, (x, mask) if mask else (x,), shape, given)
 
     # -- moves and views -------------------------------------------------------------------------------
 
@@ -346,7 +320,7 @@ class GraphBuilder(Draft):
         stay: whoever does not want them leaves them out."""
         if not outputs:
             raise SpecError(f"{self.name} has no output: name at least one tensor that it computes")
-        fused = fold_and_fuse(self.operators, self.tensors, outputs)
+        fused = fold_and_fuse(self.operators, self.tensors, outputs, self.held)
         told = list(notes)
         if self.seeded_weights:
             how = f" ({' and '.join(self.drawn)})" if self.drawn else ""
@@ -373,25 +347,3 @@ class GraphBuilder(Draft):
             notes=tuple(told),
             folded_parameters=fused.folded_parameters,
         )
-
-
-def _matmul_problem(a: Shape, b: Shape, transpose_a: bool, transpose_b: bool) -> tuple[Matmul, Shape]:
-    """The problem and the result's shape. One-dimensional operands are a row or a column, as in numpy."""
-    row, column = len(a) == 1, len(b) == 1
-    left = (1, *a) if row else a
-    right = (*b, 1) if column else b
-    if transpose_a:
-        left = (*left[:-2], left[-1], left[-2])
-    if transpose_b:
-        right = (*right[:-2], right[-1], right[-2])
-    if len(left) < 2 or len(right) < 2 or left[-1] != right[-2]:
-        raise SpecError(
-            f"{format_shape(a)} and {format_shape(b)} cannot be multiplied: the inner sizes must be equal; "
-            "flatten or reshape the input, or change the size of the layer before"
-        )
-    m, k, n = left[-2], left[-1], right[-1]
-    batch = shapes.broadcast([left[:-2], right[:-2]])
-    shape = batch + (() if row else (m,)) + (() if column else (n,))
-    if math.prod(right[:-2]) == 1 and not transpose_a:  # one b for all: the batch is more rows
-        return Matmul(1, math.prod(batch) * m, n, k), shape
-    return Matmul(math.prod(batch), m, n, k), shape

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -20,10 +20,23 @@ from hwsim.tensor.tensor import (
     check_shape,
     shared_values,
 )
-from hwsim.workload.operators import Attributes, Lrn, Operator, OperatorProblem, Pool, Step
+from hwsim.workload.operators import (
+    Attributes,
+    Fold,
+    Lrn,
+    Operator,
+    OperatorProblem,
+    Pool,
+    Reduce,
+    Step,
+)
 
 # A count above this could not be kept in the int64 columns of plans and results.
 MAX_WORK = 2**62
+# More than a network of hundreds of experts in each of its layers has. A small file may ask for any number.
+MAX_TENSORS = 400_000
+INDEX_FORMAT = "int32"
+Weigh = Callable[[str, Shape, Distribution, int], str]  # part, shape, distribution, fan-in -> tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +66,7 @@ class Draft:
         self.inputs: list[str] = []
         self.seeded_weights = 0
         self.drawn: dict[str, None] = {}  # how weights are drawn, in words
+        self.held: set[str] = set()  # weights that no operator reads, and memory holds all the same
         self._names: set[str] = set()
 
     # -- tensors ---------------------------------------------------------------------------------------
@@ -61,6 +75,23 @@ class Draft:
         """A tensor that the network receives; what is drawn for it has that density."""
         self._take(Tensor(name, shape, self.dtype, "input", density))
         self.inputs.append(name)
+        return name
+
+    def indices(self, name: str, shape: Shape, below: int, *, values: Values | None = None) -> str:
+        """Whole numbers from 0 up to below `below`: an input that the network receives, or with `values` a
+        constant."""
+        if below < 1:
+            raise SpecError(f"indices {name!r} are below {below}: a table has at least one row")
+        role: Role = "input" if values is None else "constant"
+        self._take(Tensor(name, shape, INDEX_FORMAT, role, index_range=below, values=values))
+        if values is None:
+            self.inputs.append(name)
+        return name
+
+    def cache(self, name: str, shape: Shape) -> str:
+        """What earlier runs left in the device's memory, drawn from the seed as activations are."""
+        values = Seeded(self.name, name, shape, self.seed, "weight", fan_in=2)
+        self._take(Tensor(name, shape, self.dtype, "cache", values=values))
         return name
 
     def weight(
@@ -100,6 +131,10 @@ class Draft:
         self._take(Tensor(name, shape, dtype, role, density, codebook=codebook, values=values))
         return name
 
+    def hold(self, name: str) -> None:
+        """Keep a weight that no operator reads: an expert that nothing is sent to takes memory too."""
+        self.held.add(name)
+
     def shape(self, name: str) -> Shape:
         """Raises SpecError when no tensor has that name yet."""
         if name not in self.tensors:
@@ -110,6 +145,11 @@ class Draft:
         if tensor.name in self.tensors:
             raise SpecError(
                 f"the name {tensor.name!r} is given twice: give each layer and tensor its own name"
+            )
+        if len(self.tensors) >= MAX_TENSORS:
+            raise CapacityError(
+                f"the network comes to more than the {MAX_TENSORS:,} tensors hwsim takes: use fewer layers "
+                "or experts"
             )
         self.tensors[tensor.name] = tensor
 
@@ -137,6 +177,11 @@ class Draft:
         )
         return label.tensor
 
+    def forget(self, op: Operator) -> None:
+        """Free the name of an operator that was taken out, and that of the tensor that it made."""
+        self._names.discard(op.name)
+        self.tensors.pop(op.output, None)
+
 
 def _said(density: float, shared_bits: int) -> str:
     """How weights were drawn."""
@@ -153,6 +198,10 @@ def _work(problem: OperatorProblem) -> int:
         return problem.N * problem.C * problem.P * problem.Q * problem.R * problem.S
     if isinstance(problem, Lrn):
         return problem.elements * problem.size
+    if isinstance(problem, Reduce):
+        return problem.rows * problem.cols
+    if isinstance(problem, Fold):
+        return problem.additions
     return problem.macs
 
 

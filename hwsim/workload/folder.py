@@ -122,6 +122,7 @@ def _is_ours(folder: Path) -> bool:
         return False
 
 
+_HELD = ("weight", "constant", "cache")  # roles of tensors whose numbers are saved
 _KIND = FolderKind("a workload that hwsim saved", frozenset((WORKLOAD, WEIGHTS, *BESIDE)), _is_ours)
 
 
@@ -155,7 +156,7 @@ def _arrays(position: int, tensor: Tensor) -> tuple[dict[str, Array], TensorEntr
         arrays.update({f"{key}:{part}": a for part, a in tensor.values.encoded.arrays.items()})
         meta = tensor.values.encoded.meta
         _check_finite(tensor.name, tensor.values.array)
-    elif tensor.values is not None or tensor.role in ("weight", "constant"):
+    elif tensor.values is not None or tensor.role in _HELD:
         arrays[key] = read_values(tensor)
         _check_finite(tensor.name, arrays[key])
     if tensor.codebook:
@@ -182,13 +183,14 @@ def _read_tensor(weights: WeightsFile, entry: SavedTensor) -> Tensor:
         zeros = weights.take(f"{entry.array}::zero_points", (entry.grids,))
         grid = Quantisation(tuple(scales.tolist()), tuple(zeros.tolist()), entry.axis)
     tensor = Tensor(
-        entry.name, entry.shape, entry.dtype, entry.role, entry.density, read_storage(entry), codebook, grid
-    )
+        entry.name, entry.shape, entry.dtype, entry.role, entry.density, read_storage(entry), codebook, grid,
+        entry.indices,
+    )  # fmt: skip
     if entry.codec:
         return replace(tensor, values=_decoded(weights, entry, tensor))
     if entry.array in weights.arrays:
         return replace(tensor, values=Given(weights.take(entry.array, entry.shape)))
-    if entry.role in ("weight", "constant"):
+    if entry.role in _HELD:
         raise weights.fault(entry.array or entry.name, f"holds no tensor {entry.name!r}")
     return tensor
 

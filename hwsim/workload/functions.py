@@ -26,6 +26,8 @@ UNARY: Mapping[str, Mapping[str, float | None]] = {
     "hard_sigmoid": {"alpha": 0.2, "beta": 0.5},
     "hard_swish": {},
     "gelu": {},
+    "gelu_tanh": {},  # ONNX Gelu with approximate="tanh"
+    "silu": {},
     "mish": {},
     "erf": {},
     "exp": {},
@@ -39,6 +41,9 @@ UNARY: Mapping[str, Mapping[str, float | None]] = {
 # Two operands or more; all broadcast as numpy does. prelu(x, slope) is x where x > 0, else slope * x.
 NARY = ("add", "mul", "max", "min")
 BINARY = (*NARY, "sub", "div", "pow", "prelu")
+
+# Fused steps that are part of a product's sum, or of the conversion of any result: no functions.
+LINEAR_STEPS = ("bias", "scale")
 
 
 def unary_attributes(function: str, given: Mapping[str, float | None]) -> Attributes:

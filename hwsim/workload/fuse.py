@@ -7,11 +7,12 @@ changes but by rounding, and every operand and attribute is kept.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from hwsim.errors import SpecError
 from hwsim.tensor.tensor import Array, Tensor, Values, read_values
 from hwsim.workload.functions import UNARY
 from hwsim.workload.graph import WEIGHTED, operands
@@ -28,6 +29,11 @@ class NormScale:
 
     def __call__(self) -> Array:
         variance = read_values(self.variance).astype(np.float64)
+        if not (variance + self.epsilon > 0).all():
+            raise SpecError(
+                f"tensor {self.variance.name!r} holds variances that are not above 0, so the batch norm has "
+                "no scale"
+            )
         return _single(read_values(self.scale) / np.sqrt(variance + self.epsilon))
 
 
@@ -93,10 +99,14 @@ class Fused:
 
 
 def fold_and_fuse(
-    operators: Sequence[Operator], tensors: Mapping[str, Tensor], outputs: Sequence[str]
+    operators: Sequence[Operator],
+    tensors: Mapping[str, Tensor],
+    outputs: Sequence[str],
+    held: Collection[str] = (),
 ) -> Fused:
-    """Fold channel-wise scales and shifts, fuse pointwise steps, mark outputs, drop unused tensors."""
-    work = _Fusing(operators, tensors, outputs)
+    """Fold channel-wise scales and shifts, fuse pointwise steps, mark outputs, drop unused tensors but those
+    `held`."""
+    work = _Fusing(operators, tensors, outputs, held)
     for op in operators:
         if not (work.fold(op) or work.fuse(op)):
             work.keep(op)
@@ -105,11 +115,16 @@ def fold_and_fuse(
 
 class _Fusing:
     def __init__(
-        self, operators: Sequence[Operator], tensors: Mapping[str, Tensor], outputs: Sequence[str]
+        self,
+        operators: Sequence[Operator],
+        tensors: Mapping[str, Tensor],
+        outputs: Sequence[str],
+        held: Collection[str],
     ) -> None:
         self.before = operators
         self.tensors = dict(tensors)
         self.outputs = outputs
+        self.held = held
         self.uses = Counter(name for op in operators for name in operands(op))
         self.uses.update(outputs)
         self.done: list[Operator] = []
@@ -164,6 +179,8 @@ class _Fusing:
             return None
         if scale is not None and (weight.role != "weight" or self.uses[weight.name] != 1):
             return None
+        if scale is not None and weight.quantisation is not None:
+            return None  # scaled numbers would lie off the grid that someone chose
         axis, channels = self._channel_axis(target)
         if scale is not None:
             self._replace_values(weight, ScaledWeight(weight, scale, axis))
@@ -270,10 +287,11 @@ class _Fusing:
 
     def result(self) -> Fused:
         used = {name for op in self.done for name in (*operands(op), op.output)}
+        outputs = frozenset(self.outputs)
         tensors = {
-            name: replace(t, role="output") if name in self.outputs and t.role == "activation" else t
+            name: replace(t, role="output") if name in outputs and t.role == "activation" else t
             for name, t in self.tensors.items()
-            if name in used or t.role == "input"
+            if name in used or name in self.held or t.role == "input"
         }
         return Fused(tuple(self.done), tensors, self.folded, self.parameters - self._parameters(self.done))
 

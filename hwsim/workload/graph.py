@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import chain
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -18,6 +19,7 @@ from hwsim.workload.order import topological_order
 from hwsim.workload.winograd import winograd_formats
 
 WEIGHTED = ("conv2d", "matmul")
+ATTENDED = 3  # inputs of an attention operator that are multiplied: queries, keys, values
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,7 @@ class Source:
     the hash is of the two."""
 
     path: str
-    format: Literal["yaml", "onnx", "constructor", "compressed"]
+    format: Literal["yaml", "onnx", "csv", "json", "torch", "constructor", "compressed"]
     sha256: str
     weights: str = ""
 
@@ -42,6 +44,8 @@ class Workload:
     (a batch norm's scale goes into the weights before it), so that `parameter_count` stays the network's.
     `formats_chosen` says that someone chose the number formats (`astype`, a constructor's `dtype`); else they
     are the file's, and a run takes the design's own. `history` lists what compression did, step by step.
+    `operands_in_memory` says that inputs lie in the device's memory and outputs stay there: none comes from a
+    host or goes to one, and none is kept on chip.
 
     Raises SpecError for a cycle, a name used twice, or an operator whose input nothing gives.
     """
@@ -59,6 +63,7 @@ class Workload:
     folded_parameters: int = 0
     formats_chosen: bool = False
     history: tuple[str, ...] = ()
+    operands_in_memory: bool = False
     _variants: dict[tuple[str, str], Workload] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -71,7 +76,7 @@ class Workload:
         return Workload, (
             self.name, self.operators, dict(self.tensors), self.inputs, self.outputs, self.source,
             self.description, dict(self.parameters), self.synthetic, self.notes, self.folded_parameters,
-            self.formats_chosen, self.history,
+            self.formats_chosen, self.history, self.operands_in_memory,
         )  # fmt: skip
 
     # -- totals ----------------------------------------------------------------------------------------
@@ -94,8 +99,10 @@ class Workload:
 
     @cached_property
     def dtype(self) -> str:
-        """The number format of the activations."""
-        return self.tensors[self.inputs[0]].dtype
+        """The number format of the activations: of the first input that is not indices, else of the first
+        result."""
+        names = (*self.inputs, *(op.output for op in self.operators))
+        return next(t.dtype for name in names if not (t := self.tensors[name]).index_range)
 
     @cached_property
     def weight_dtype(self) -> str:
@@ -159,7 +166,8 @@ class Workload:
         Biases, scales, shifts and other constants are kept as wide as products are summed: int32 beside
         integer activations, fp32 beside floating ones. What lies between the transforms of a Winograd
         convolution is as wide as it needs (`workload.winograd`). A tensor with a chosen grid (`quantisation`)
-        keeps it and its format: no other format holds that grid. Raises SpecError for an unknown format.
+        keeps it and its format, as no other format holds that grid; so do indices. Raises SpecError for an
+        unknown format.
         """
         weights = weight_dtype if weight_dtype is not None else dtype
         find_format(weights)
@@ -174,7 +182,8 @@ class Workload:
             }
             for name, between in winograd_formats(self.operators, dtype).items():
                 tensors[name] = replace(tensors[name], dtype=between)
-            tensors |= {name: t for name, t in self.tensors.items() if t.quantisation is not None}
+            kept = (t for t in self.tensors.values() if t.quantisation is not None or t.index_range)
+            tensors |= {t.name: t for t in kept}
             same = all(tensors[name].dtype == t.dtype for name, t in self.tensors.items())
             chosen = self.formats_chosen
             found = self if same and chosen else replace(self, tensors=tensors, formats_chosen=True)
@@ -191,17 +200,20 @@ def multiplied(op: Operator) -> tuple[str, ...]:
     """The operands that an operator multiplies with one another: none where it has no MACs."""
     if isinstance(op.problem, Recurrent):
         return op.inputs[: 1 + op.problem.weights]
+    if op.kind == "attention":
+        return op.inputs[:ATTENDED]
     return op.inputs if op.kind in WEIGHTED else ()
 
 
 def _multiplied_weights(workload: Workload) -> frozenset[str]:
-    """Weights that enter a product, as opposed to what is added to it."""
+    """Weights that enter a product, as opposed to what is added to it; tables that are looked up, whose rows
+    become activations; and matrices that are held without being read, such as those of idle experts."""
     tensors = workload.tensors
+    read = {name for op in workload.operators for name in operands(op)}
+    idle = (n for n, t in tensors.items() if n not in read and len(t.shape) > 1)
+    named = (op.inputs[:1] if op.kind == "gather" else multiplied(op) for op in workload.operators)
     return frozenset(
-        name
-        for op in workload.operators
-        for name in multiplied(op)
-        if tensors[name].role in ("weight", "constant")
+        name for name in (*idle, *chain.from_iterable(named)) if tensors[name].role in ("weight", "constant")
     )
 
 

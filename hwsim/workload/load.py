@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
+from collections.abc import Mapping
 from pathlib import Path
 
 from hwsim.errors import Problem, SpecError
+from hwsim.files import read_file
 from hwsim.library import SAVED, find
 from hwsim.workload.graph import Workload
 
@@ -15,16 +17,31 @@ _Key = tuple[str, str, tuple[tuple[str, int], ...], int]
 _cache: OrderedDict[_Key, Workload] = OrderedDict()
 
 _YAML = (".yaml", ".yml")
+_LAYERS = (".csv", ".json")
+FILES = (*_YAML, ".onnx", *_LAYERS)
 
 
-def load_workload(name_or_path: str | Path | Workload, /, *, seed: int = 0, **parameters: int) -> Workload:
+def load_workload(
+    name_or_path: str | Path | Workload,
+    /,
+    *,
+    seed: int = 0,
+    dims: Mapping[str, int] | None = None,
+    **parameters: int,
+) -> Workload:
     """The workload called so, at that path (a file, or a folder that `save_workload` wrote), or passed in.
 
     `parameters` (batch, and what else the file names) replace the file's defaults and all shapes are inferred
-    anew; `seed` decides weights that the file does not hold. Loading the same content and parameters
+    anew; `dims` are parameters too, for names that Python cannot write, as files call their open sizes.
+    `seed` decides weights that the file does not hold. Loading the same content and parameters
     again returns the same object. Raises SpecError for bad input, UnsupportedError for operators that hwsim
     does not know.
     """
+    if not isinstance(dims, Mapping | None):
+        raise SpecError(f"dims are {dims!r}: give sizes by name, such as {{'seq': 128}}")
+    if twice := sorted(set(dims or ()) & set(parameters)):
+        raise SpecError(f"parameter {twice[0]!r} is given twice: once by name and once in dims")
+    parameters = {**parameters, **(dims or {})}
     for name, value in (*parameters.items(), ("seed", seed)):
         least = 0 if name == "seed" else 1
         if type(value) is not int or value < least:
@@ -39,10 +56,20 @@ def load_workload(name_or_path: str | Path | Workload, /, *, seed: int = 0, **pa
         return _load_onnx(path, parameters, seed)
     if path.suffix.lower() in _YAML:
         return _load_yaml(path, parameters, seed)
+    if path.suffix.lower() in _LAYERS:
+        return _load_layers(path, parameters, seed)
     what = f"is a folder without {SAVED}, and" if path.is_dir() else "is"
     raise SpecError(
-        Problem(str(path), 0, 0, "", f"{what} neither .yaml nor .onnx, the files hwsim reads workloads from")
+        Problem(
+            str(path), 0, 0, "", f"{what} none of the files hwsim reads workloads from: {', '.join(FILES)}"
+        )
     )
+
+
+def load_with(name_or_path: str | Path | Workload, parameters: Mapping[str, int]) -> Workload:
+    """As `load_workload`, with all parameters in one mapping, the seed among them."""
+    sizes = {name: value for name, value in parameters.items() if name != "seed"}
+    return load_workload(name_or_path, seed=parameters.get("seed", 0), dims=sizes)
 
 
 def _in_folder(path: Path) -> Path:
@@ -59,7 +86,22 @@ def _load_onnx(path: Path, parameters: dict[str, int], seed: int) -> Workload:
 
     content = read_content(path)
     key = _key(path, hashlib.sha256(content).hexdigest(), parameters, seed)
-    return _kept(key) or _keep(key, read_onnx(path, content, parameters, seed))
+    if found := _kept(key):
+        return found
+    made = read_onnx(path, content, parameters, seed)
+    # Not kept with tensors in other files: those may change, and a hash of them is as much work as loading.
+    return made if made.source.weights else _keep(key, made)
+
+
+def _load_layers(path: Path, parameters: dict[str, int], seed: int) -> Workload:
+    from hwsim.workload.frontends.gemms import read_gemms
+    from hwsim.workload.frontends.records import MAX_FILE_BYTES
+    from hwsim.workload.frontends.scalesim import read_topology
+
+    content = read_file(path, MAX_FILE_BYTES)
+    key = _key(path, hashlib.sha256(content).hexdigest(), parameters, seed)
+    read = read_topology if path.suffix.lower() == ".csv" else read_gemms
+    return _kept(key) or _keep(key, read(path, content, parameters, seed))
 
 
 def _load_yaml(path: Path, parameters: dict[str, int], seed: int) -> Workload:

@@ -10,7 +10,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-Pair = tuple[int, int]
+from hwsim.workload.problems import Append, Attention, Fold, Gather, Norm, Pair, Reduce, Resize
+from hwsim.workload.recurrent import GATES, Recurrent
+
+__all__ = [
+    "GATES", "WINOGRAD_OPERATIONS", "Append", "Attention", "Attributes", "Conv2d", "Elementwise", "Fold",
+    "Gather", "Lrn", "Matmul", "Move", "Norm", "Operator", "OperatorProblem", "Pair", "Pool", "Recurrent",
+    "Reduce", "Resize", "Softmax", "Step", "Transfer", "View", "WinogradTransform",
+]  # fmt: skip
+
 Attributes = tuple[tuple[str, object], ...]
 
 
@@ -90,11 +98,15 @@ class Elementwise:
 
 @dataclass(frozen=True, slots=True)
 class Softmax:
-    """Softmax over `cols` of each of `rows` rows."""
+    """Softmax over `cols` of each of `rows` rows. Inputs: x and, where it is `masked`, what is added to x
+    (after the attribute `scale` has multiplied it), broadcast as numpy does. The attributes `causal`,
+    `window` and `queries` leave out columns: row i is query i mod `queries` and sees what `Attention`
+    says."""
 
     kind: ClassVar[str] = "softmax"
     rows: int
     cols: int
+    masked: bool = False
     macs: ClassVar[int] = 0
 
 
@@ -110,7 +122,8 @@ class Lrn:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """`elements` elements copied to another place: concat, transpose, pad, slice."""
+    """`elements` elements copied to another place: concat, transpose, pad, slice; or in another number
+    format: convert, which devices that share a network put between them."""
 
     kind: ClassVar[str] = "move"
     function: str
@@ -120,7 +133,8 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """The same elements under another shape: reshape, flatten, squeeze, identity, dropout at inference.
+    """The same elements under another shape: reshape, flatten, squeeze, identity, dropout at inference; or
+    those of some rows that lie together (the attribute `rows` has the first and the end).
     Nothing moves, so a view costs nothing by definition; it is listed all the same."""
 
     kind: ClassVar[str] = "view"
@@ -131,9 +145,11 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """Network inputs or outputs between the outside and a device. No front end makes one: the pipeline puts
-    them around a workload. `direction` is "in", "out" or "background" (traffic of neighbouring batches that
-    shares the link while this one computes); `to_memory` when the tensor has no room on chip."""
+    """Network inputs or outputs between the outside and a device, or results between two devices. No front
+    end makes one: the pipeline puts them around operators. `direction` is "in", "out" or "background" (traffic
+    of neighbouring batches that shares the link while this one computes); where devices share a network,
+    "send" and "receive" are what a transfer is at its ends and "link" the whole of it. `to_memory` when the
+    tensor has no room on chip."""
 
     kind: ClassVar[str] = "transfer"
     direction: str
@@ -192,65 +208,6 @@ WINOGRAD_OPERATIONS: Mapping[int, Mapping[str, int]] = {
 }
 
 
-GATES: Mapping[str, int] = {"lstm": 4, "gru": 3, "rnn": 1}
-
-
-@dataclass(frozen=True, slots=True)
-class Recurrent:
-    """T steps of a recurrent cell over a state of H numbers for each of N sequences; equations and the order
-    of gates are those of the ONNX operators LSTM, GRU and RNN (onnx.ai/onnx/operators), one direction, the
-    state zero before the first step. With s = R h' + b for the state h' before a step, and u from the input:
-
-    lstm  gates i o f c:  i, o, f = sigmoid(u + s), g = tanh(u + s); cell c = f c' + i g, h = o tanh(c)
-    gru   gates z r h:    z, r = sigmoid(u + s), n = tanh(u + r s); h = (1 - z) n + z h'
-    rnn   one gate:       h = function(u + s)
-
-    (an LSTM without peepholes, and linear_before_reset = 1 as cuDNN computes a GRU). For x [T, N, features],
-    u is W x plus a bias with I > 0 features, multiplied step by step; or, with I = 0, x itself: features are
-    gates H, products made beforehand, or with `skip` H, the same for every gate (cuDNN's skip-input mode).
-
-    Inputs: x, R [gates H, H], W [gates H, I] where I > 0, then optionally b [gates H] and, where I > 0, the
-    bias of W x [gates H]. The result is h of all steps, [T, N, H]."""
-
-    kind: ClassVar[str] = "recurrent"
-    cell: str  # "lstm", "gru" or "rnn"
-    N: int
-    T: int
-    H: int
-    I: int = 0  # noqa: E741 - the field's letter
-    skip: bool = False
-    function: str = "tanh"  # of an rnn; "tanh" or "relu"
-
-    @property
-    def gates(self) -> int:
-        return GATES[self.cell]
-
-    @property
-    def features(self) -> int:
-        """Numbers of one sequence's input to one step."""
-        return self.I or self.H * (1 if self.skip else self.gates)
-
-    @property
-    def weights(self) -> int:
-        """How many of the inputs are weight matrices, behind x."""
-        return 2 if self.I else 1
-
-    @property
-    def sums(self) -> int:
-        """Numbers that a machine holds during a step as wide as it adds them up: of each gate what comes from
-        the state and, where the step multiplies it, what comes from the input."""
-        return self.N * self.H * self.gates * self.weights
-
-    @property
-    def states(self) -> int:
-        """Numbers that it carries from step to step: the state, and an LSTM's cell."""
-        return self.N * self.H * (2 if self.cell == "lstm" else 1)
-
-    @property
-    def macs(self) -> int:
-        return self.T * self.N * self.gates * self.H * (self.H + self.I)
-
-
 OperatorProblem = (
     Conv2d
     | Matmul
@@ -260,6 +217,13 @@ OperatorProblem = (
     | Softmax
     | Lrn
     | Move
+    | Norm
+    | Gather
+    | Attention
+    | Append
+    | Reduce
+    | Resize
+    | Fold
     | View
     | WinogradTransform
     | Transfer

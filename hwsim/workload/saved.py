@@ -62,7 +62,8 @@ class SavedTensor(Spec):
     name: str = field("What the tensor is called.")
     shape: tuple[Count, ...] = field("Elements in each dimension.")
     dtype: str = field("Its number format.")
-    role: Literal["input", "weight", "activation", "constant", "output"] = field("What it is for.")
+    role: Literal["input", "weight", "activation", "constant", "output", "cache"] = field("What it is for.")
+    indices: int = field("It holds whole numbers below this; 0 for others.", default=0, ge=0, le=2**40)
     density: float = field("Share of elements that are not zero.", default=1.0, ge=0, le=1)
     array: str = field("What its arrays are called in the weights file.", default="")
     storage: SavedStorage | None = field("Its exact size.", default=None, when_absent="dense")
@@ -82,6 +83,7 @@ class SavedWorkload(Spec):
     synthetic: bool = field("Whether no publication gives its shapes.", default=False)
     folded_parameters: int = field("Trained numbers that folding merged away.", default=0, ge=0)
     formats_chosen: bool = field("Whether someone chose its number formats.", default=False)
+    operands_in_memory: bool = field("Whether inputs and outputs lie in the device's memory.", default=False)
     weights_sha256: str = field("SHA-256 of weights.npz.")
     history: tuple[str, ...] = field("What compression did, step by step.", default=())
     notes: tuple[str, ...] = field("What was assumed.", default=())
@@ -116,6 +118,7 @@ def write_saved(workload: Workload, entries: tuple[TensorEntry, ...], weights_sh
             "synthetic": workload.synthetic,
             "folded_parameters": workload.folded_parameters,
             "formats_chosen": workload.formats_chosen,
+            "operands_in_memory": workload.operands_in_memory,
             "weights_sha256": weights_sha256,
             "history": workload.history,
             "notes": workload.notes,
@@ -155,6 +158,7 @@ def assemble(saved: SavedWorkload, path: str, tensors: Mapping[str, Tensor], sou
             saved.name, tuple(_read_operator(op) for op in saved.operators), tensors, saved.inputs,
             saved.outputs, source, saved.description, saved.parameters, saved.synthetic, saved.notes,
             saved.folded_parameters, saved.formats_chosen, saved.history,
+            saved.operands_in_memory,
         )  # fmt: skip
     except SpecError as error:
         raise SpecError(Problem(path, 0, 0, "", str(error))) from None
@@ -199,6 +203,7 @@ def _tensor(entry: TensorEntry) -> dict[str, object]:
         found["storage"] = {"codec": tensor.storage.codec, "bits": dict(tensor.storage.parts)}
     if entry.meta is not None:
         found["codec"] = dict(entry.meta)
+    found["indices"] = tensor.index_range
     found["codebook"] = len(tensor.codebook)
     if tensor.quantisation is not None:
         found["grids"] = len(tensor.quantisation.scales)

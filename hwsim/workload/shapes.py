@@ -1,4 +1,4 @@
-"""Shape rules of layers: pure functions from shapes to shapes. Errors say what does not fit and the cure.
+"""Shape rules of layers: pure functions of shapes. Errors say what does not fit and the cure.
 
 Nothing here knows layers by name; the builder adds which layer it is.
 """
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from hwsim.errors import SpecError
 from hwsim.tensor.tensor import Shape, format_shape
-from hwsim.workload.operators import Pair
+from hwsim.workload.operators import Matmul, Pair
 
 Pads = tuple[int, int, int, int]  # top, left, bottom, right
 
@@ -177,3 +177,25 @@ def flattened(shape: Shape, axis: int) -> Shape:
     """Two dimensions: all before `axis`, and `axis` with all behind it."""
     axis = axis_of(axis, len(shape), end=True)
     return math.prod(shape[:axis]), math.prod(shape[axis:])
+
+
+def matmul_problem(a: Shape, b: Shape, transpose_a: bool, transpose_b: bool) -> tuple[Matmul, Shape]:
+    """The problem and the result's shape. One-dimensional operands are a row or a column, as in numpy."""
+    row, column = len(a) == 1, len(b) == 1
+    left = (1, *a) if row else a
+    right = (*b, 1) if column else b
+    if transpose_a:
+        left = (*left[:-2], left[-1], left[-2])
+    if transpose_b:
+        right = (*right[:-2], right[-1], right[-2])
+    if len(left) < 2 or len(right) < 2 or left[-1] != right[-2]:
+        raise SpecError(
+            f"{format_shape(a)} and {format_shape(b)} cannot be multiplied: the inner sizes must be equal; "
+            "flatten or reshape the input, or change the size of the layer before"
+        )
+    m, k, n = left[-2], left[-1], right[-1]
+    batch = broadcast([left[:-2], right[:-2]])
+    shape = batch + (() if row else (m,)) + (() if column else (n,))
+    if math.prod(right[:-2]) == 1 and not transpose_a:  # one b for all: the batch is more rows
+        return Matmul(1, math.prod(batch) * m, n, k), shape
+    return Matmul(math.prod(batch), m, n, k), shape

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from onnx import AttributeProto, TensorProto, helper, numpy_helper
 
-from hwsim.workload.frontends.onnx_layers import LOWER
+from hwsim.workload.frontends.onnx_table import LOWER
 
 OPERATORS = tuple(sorted(LOWER))
 SIZES = (0, 1, -1, 2, 3, 4, 7, 100, 2**31, 2**40, 2**62, -(2**63))
@@ -18,9 +18,12 @@ ATTRIBUTES = (
     "axis", "axes", "kernel_shape", "strides", "pads", "dilations", "group", "auto_pad", "ceil_mode",
     "transA", "transB", "alpha", "beta", "perm", "shape", "to", "value", "epsilon", "keepdims", "mode",
     "size", "split", "num_outputs", "allowzero", "starts", "ends", "value_ints", "value_float",
+    "direction", "hidden_size", "layout", "linear_before_reset", "activations", "num_heads", "is_causal",
+    "equation", "blocksize", "num_groups", "output_padding", "output_shape", "noop_with_empty_axes", "upper",
     "then_branch",
 )  # fmt: skip
-_TYPES = (TensorProto.FLOAT, TensorProto.INT64, TensorProto.INT32, TensorProto.FLOAT16, TensorProto.BOOL)
+_TYPES = (TensorProto.FLOAT, TensorProto.INT64, TensorProto.INT32, TensorProto.FLOAT16, TensorProto.BOOL,
+          TensorProto.INT8, TensorProto.UINT8)  # fmt: skip
 
 
 def random_graph(rng: Random) -> bytes:
@@ -113,8 +116,15 @@ def damaged_graph(rng: Random, content: bytes) -> bytes:
     return made
 
 
-def _node(rng: Random, model: Any) -> None:
+def _nodes(rng: Random, model: Any) -> Any:
+    """The nodes of the graph, or of one that a branch or a loop holds."""
     nodes = model.graph.node
+    held = [a.g.node for node in nodes for a in node.attribute if a.type == AttributeProto.GRAPH]
+    return rng.choice([nodes, *held]) if held else nodes
+
+
+def _node(rng: Random, model: Any) -> None:
+    nodes = _nodes(rng, model)
     if not nodes:
         return
     node = rng.choice(nodes)
@@ -136,7 +146,7 @@ def _node(rng: Random, model: Any) -> None:
 
 
 def _attribute(rng: Random, model: Any) -> None:
-    nodes = model.graph.node
+    nodes = _nodes(rng, model)
     if not nodes:
         return
     node = rng.choice(nodes)

@@ -26,9 +26,11 @@ from hwsim.tensor.tensor import read_values
 from hwsim.validate import validate
 from hwsim.workload import load_workload
 from tests.conftest import ROOT
+from tests.fuzz.exports import exported
 from tests.fuzz.folders import damaged_folder, result_folders
 from tests.fuzz.graphs import SIZES, damaged_graph, plain_network, random_graph
 from tests.fuzz.large import YAML_BOMBS, many_events, many_layers, many_nodes, many_rows, packed_zeros
+from tests.fuzz.layer_lists import damaged_list, large_list, sound_list
 from tests.fuzz.machines import FIELDS, other_machine
 from tests.fuzz.mutate import (
     NUMBERS,
@@ -161,6 +163,12 @@ def damaged_workload(rng: Random) -> Input:
     return Input("damaged workload", {"w.yaml": made}, {"parameters": _parameters(rng)})
 
 
+def layer_list(rng: Random) -> Input:
+    """A topology or a list of products."""
+    made = damaged_list(rng) if rng.random() < 0.8 else sound_list(rng)
+    return Input("layer list", made, {"parameters": _parameters(rng)})
+
+
 def _damaged_yaml(rng: Random, content: bytes, tree: Any, pattern: str) -> bytes:
     what = rng.random()
     if what < 0.45:
@@ -200,6 +208,8 @@ def onnx_fields(rng: Random) -> Input:
 
 
 def _graph(rng: Random) -> bytes:
+    if rng.random() < 0.3:
+        return exported(rng)
     what = rng.random()
     if what < 0.04:
         return next(iter(shipped(GRAPHS).values()))
@@ -240,7 +250,10 @@ def whole_run(rng: Random) -> Input:
     files: dict[str, bytes] = {"d.yaml": other_machine(rng, _chosen(rng, DESIGNS)[1])}
     if rng.random() < 0.25:
         content = plain_network(rng, rng.choice((1, 3, 8)), rng.choice((1, 6, 17)))
+        content = exported(rng) if rng.random() < 0.4 else content
         files["w.onnx"] = content if rng.random() < 0.6 else damaged_graph(rng, content)
+    elif rng.random() < 0.2:
+        files |= sound_list(rng)
     else:
         files["w.yaml"] = json.dumps(
             tree if rng.random() < 0.8 else damaged_tree(rng, tree), indent=0
@@ -263,7 +276,7 @@ def result_folder(rng: Random) -> Input:
 
 def large(rng: Random) -> Input:
     """Little to write and much to read, for the calls of another kind."""
-    what = rng.randrange(8)
+    what = rng.randrange(9)
     text = rng.choice(YAML_BOMBS)(rng)
     if what == 0:
         return Input("large", {"d.yaml": text}, {"as": "damaged design"})
@@ -282,6 +295,8 @@ def large(rng: Random) -> Input:
     if what == 6:
         files = {"d.yaml": shipped(DESIGNS)["systolic_32.yaml"], "w.yaml": many_layers(rng)}
         return Input("large", files, {"as": "run", "parameters": {}})
+    if what == 7:
+        return Input("large", large_list(rng), {"as": "layer list", "parameters": {}})
     files = dict(result_folders()[0])
     trace = files["trace.json.gz"]
     files["trace.json.gz"] = packed_zeros(rng) if rng.random() < 0.5 else many_events(rng, trace)
@@ -335,6 +350,7 @@ KINDS: Mapping[str, tuple[int, Make, Feed]] = {
     "damaged design": (240, damaged_design, _feed_design),
     "random workload": (120, random_workload, _feed_workload),
     "damaged workload": (240, damaged_workload, _feed_workload),
+    "layer list": (160, layer_list, _feed_workload),
     "ONNX bytes": (280, onnx_bytes, _feed_workload),
     "ONNX fields": (320, onnx_fields, _feed_workload),
     "settings": (240, settings, _feed_settings),

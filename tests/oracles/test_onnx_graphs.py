@@ -15,6 +15,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper, shape_inference
 
+import hwsim.pipeline as pipeline
 from hwsim.errors import HwsimError
 from hwsim.workload import Workload, load_workload
 from hwsim.workload.frontends.onnx import read_onnx
@@ -63,6 +64,12 @@ def test_light_graphs_follow_the_batch(name: str) -> None:
     for tensor in four.tensors.values():
         if tensor.role in ("input", "output", "activation"):
             assert tensor.elements == 4 * one.tensors[tensor.name].elements
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_light_graphs_run_on_a_tpu(name: str) -> None:
+    result = pipeline.run(LIGHT / f"{name}.onnx", "tpu_v1")
+    assert result.timing.makespan_ps > 0
 
 
 # -- windows against onnxruntime -------------------------------------------------------------------------

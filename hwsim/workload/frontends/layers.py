@@ -1,70 +1,12 @@
-"""What a workload file may hold: a spec class for each kind of layer. Declarations; `yaml` lowers them."""
+"""Layers of feature maps and vectors, as a workload file holds them: a spec class for each kind."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Literal
 
-from hwsim.schema import Count, Spec, by_kind, field
-
-Size = Annotated[int, "whole number"] | str  # or an expression of parameters, such as `2 * batch`
-Window = Count | tuple[Count, ...]
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")  # of a workload: result folders are called after it
-Padding = int | tuple[int, ...]
-
-
-class Layer(Spec):
-    """What every layer may say."""
-
-    name: str | None = field(
-        "What the layer and its result are called.", default=None, descriptive=True,
-        when_absent="its kind and a number: relu3 is the third relu",
-    )  # fmt: skip
-    inputs: tuple[str, ...] = field(
-        "Whose results it takes, by name; the layer before it if left out.", default=()
-    )
-
-
-class Weighted(Layer):
-    """A layer with weights that are multiplied."""
-
-    weight_density: float = field(
-        "Share of the weights that are not zero, when they are drawn from a seed; all unless stated.",
-        default=1.0,
-        gt=0,
-        le=1,
-    )
-    shared_bits: int | None = field(
-        "Bits of the index of the values that seeded weights share; 2^bits - 1 of them beside zero.",
-        default=None,
-        when_absent="each weight has a value of its own",
-        ge=1,
-        le=8,
-    )
-
-    @property
-    def draws(self) -> tuple[float, int]:
-        """Density and index bits of seeded weights, 0 where they are not shared."""
-        return self.weight_density, self.shared_bits or 0
-
-
-class Windowed(Layer):
-    """A layer that slides a window over a feature map."""
-
-    kernel: Window = field("Height and width of the window; one number for a square.")
-    pad: Padding = field(
-        "Places around the map: all sides, [height, width] or [top, left, bottom, right].", default=0
-    )
-
-    def check(self) -> Iterator[tuple[str, str]]:
-        for name in ("kernel", "stride", "dilation"):
-            written = getattr(self, name, None)
-            if isinstance(written, tuple) and len(written) != 2:
-                yield name, f"must be one number or [height, width], not {len(written)} numbers"
-        if isinstance(self.pad, tuple) and len(self.pad) not in (2, 4):
-            sides = "one number, [height, width] or [top, left, bottom, right]"
-            yield "pad", f"must be {sides}, not {len(self.pad)} numbers"
+from hwsim.schema import field
+from hwsim.workload.frontends.layer_base import Extent, Layer, Padding, Size, Weighted, Window, Windowed
 
 
 class Conv(Weighted, Windowed):
@@ -84,6 +26,15 @@ class Linear(Weighted):
     bias: bool = field(
         "Whether a trained number is added to each feature; most layers have one.", default=True
     )
+    weight_of: str | None = field(
+        "A layer before it whose weight it shares, as an output projection does an embedding's table.",
+        default=None,
+        when_absent="it has a weight of its own",
+    )
+
+    def check(self) -> Iterator[tuple[str, str]]:
+        if self.weight_of is not None and self.draws != (1.0, 0):
+            yield "weight_of", "leaves no choice of density or shared values: those are the other layer's"
 
 
 class Recurrent(Layer):
@@ -95,6 +46,15 @@ class Recurrent(Layer):
         "each gate.",
         default="batched",
     )
+    layers: Size = field(
+        "How many stand one above the other, each taking the states of the one below.", default=1
+    )
+    bidirectional: bool = field(
+        "Whether each has a second half that goes from the last step to the first; their states then stand "
+        "side by side.",
+        default=False,
+    )
+    reverse: bool = field("Whether it goes from the last step to the first alone.", default=False)
     batch_first: bool = field(
         "Whether it takes and gives [batch, steps, features]; steps come first unless stated.", default=False
     )
@@ -104,10 +64,32 @@ class Recurrent(Layer):
         default=True,
     )
     function: Literal["tanh", "relu"] = field("What an rnn applies; only for kind rnn.", default="tanh")
+    peepholes: bool = field(
+        "Whether the gates see the cell, each unit its own, times a trained number; only for kind lstm.",
+        default=False,
+    )
+    projection: Size | None = field(
+        "Numbers that the state is projected to, and the size of the result; only for kind lstm.",
+        default=None,
+        when_absent="it is not projected",
+    )
+    reset_after: bool = field(
+        "Whether the reset gate multiplies the product of the state, as cuDNN has it, or else the state "
+        "before the product; only for kind gru.",
+        default=True,
+    )
 
     def check(self) -> Iterator[tuple[str, str]]:
-        if self.kind != "rnn" and self.function != "tanh":
-            yield "function", f"is for kind rnn: a {self.kind} has functions of its own, so leave it out"
+        for name, kind in (
+            ("function", "rnn"), ("peepholes", "lstm"), ("projection", "lstm"), ("reset_after", "gru"),
+        ):  # fmt: skip
+            if self.kind != kind and getattr(self, name) != type(self).model_fields[name].default:
+                yield name, f"is for kind {kind}: a {self.kind} has functions of its own, so leave it out"
+        if self.bidirectional and self.reverse:
+            yield "reverse", "is half of a bidirectional layer: leave one of the two out"
+        if len(self.inputs) > (3 if self.kind == "lstm" else 2):
+            takes = "a sequence, a state and a cell" if self.kind == "lstm" else "a sequence and a state"
+            yield "inputs", f"has {len(self.inputs)} names: a {self.kind} takes at most {takes}"
 
 
 class Matmul(Layer):
@@ -140,8 +122,8 @@ class Combine(Layer):
 class Pointwise(Layer):
     kind: Literal[
         "relu", "relu6", "leaky_relu", "sigmoid", "tanh", "clip", "elu", "celu", "selu", "softplus",
-        "softsign", "hard_sigmoid", "hard_swish", "gelu", "mish", "erf", "exp", "log", "sqrt", "reciprocal",
-        "abs", "neg",
+        "softsign", "hard_sigmoid", "hard_swish", "gelu", "gelu_tanh", "silu", "mish", "erf", "exp", "log",
+        "sqrt", "reciprocal", "abs", "neg",
     ]  # fmt: skip
     alpha: float | None = field("Slope or scale, where the function has one.", default=None,
                                 when_absent="the function's own default")  # fmt: skip
@@ -159,7 +141,7 @@ class BatchNorm(Layer):
 
 class Lrn(Layer):
     kind: Literal["lrn"]
-    size: int = field("Neighbouring channels that are summed.", ge=1, le=2**20)
+    size: Extent = field("Neighbouring channels that are summed.")
     alpha: float = field("Weight of the squares; AlexNet's.", default=1e-4)
     beta: float = field("Exponent; AlexNet's.", default=0.75)
     k: float = field("Offset; 1 as in Caffe.", default=1.0)
@@ -192,8 +174,8 @@ class Transpose(Layer):
 
 class Pad(Layer):
     kind: Literal["pad"]
-    before: tuple[int, ...] = field("Places put before each dimension.")
-    after: tuple[int, ...] = field("Places put after each dimension.")
+    before: tuple[Size, ...] = field("Places put before each dimension.")
+    after: tuple[Size, ...] = field("Places put after each dimension.")
     fill: float = field("What they hold; zero, as in most networks.", default=0.0)
 
 
@@ -208,83 +190,65 @@ class Dropout(Layer):
     kind: Literal["dropout", "identity"]
 
 
-PLAIN_LAYERS = (
-    Conv, Linear, Recurrent, Matmul, Pool, GlobalPool, Combine, Pointwise, BatchNorm, Lrn, Softmax, Concat,
-    Reshape, Flatten, Transpose, Pad, Slice, Dropout,
-)  # fmt: skip
-PlainLayer = (
-    Conv | Linear | Recurrent | Matmul | Pool | GlobalPool | Combine | Pointwise | BatchNorm | Lrn | Softmax
-    | Concat | Reshape | Flatten | Transpose | Pad | Slice | Dropout
-)  # fmt: skip
+class ConvTranspose(Windowed):
+    """A convolution backwards, which enlarges a feature map."""
+
+    kind: Literal["conv_transpose"]
+    out_channels: Size = field("Channels of the result.")
+    stride: Window = field("Distance between the windows in the result.", default=1)
+    dilation: Window = field("Distance between the taps of a window; 1 is dense.", default=1)
+    output_padding: Padding = field("Places added to the end of height and width.", default=0)
+    groups: Size = field("Groups of channels that do not mix.", default=1)
+    bias: bool = field(
+        "Whether a trained number is added to each channel; most layers have one.", default=True
+    )
 
 
-class Repeat(Spec):
-    """Layers written once and laid one after the other; `inputs` within name layers of the same round first.
-    A layer called x becomes x.1, x.2 and so on."""
-
-    kind: Literal["repeat"]
-    times: int = field("How many rounds.", ge=1, le=100_000)
-    layers: tuple[Annotated[PlainLayer, by_kind(*PLAIN_LAYERS)], ...] = field(
-        "The layers of one round, in order."
+class Upsample(Layer):
+    kind: Literal["upsample"]
+    scale: Extent | None = field(
+        "How many times height and width grow.", default=None, when_absent="`size` says what they become"
+    )
+    size: Window | None = field(
+        "Height and width of the result; one number for a square.",
+        default=None,
+        when_absent="`scale` says how they grow",
+    )
+    function: Literal["nearest", "linear"] = field(
+        "Whether a result is the nearest place's number, or interpolated along each axis.", default="nearest"
+    )
+    align_corners: bool = field(
+        "Whether the corners of both maps lie on one another; else the edges do.", default=False
     )
 
     def check(self) -> Iterator[tuple[str, str]]:
-        if not self.layers:
-            yield "layers", "has no layers; list at least one"
+        if (self.scale is None) == (self.size is None):
+            yield "scale", "or `size` says how large the result is: write one of the two"
+        if isinstance(self.size, tuple) and len(self.size) != len("hw"):
+            yield "size", f"must be one number or [height, width], not {len(self.size)} numbers"
 
 
-class Input(Spec):
-    shape: tuple[Size, ...] = field("Sizes, the batch first; names stand for parameters.")
-    density: float = field(
-        "Share of its elements that are not zero, when they are drawn from a seed; all unless stated.",
-        default=1.0,
-        gt=0,
-        le=1,
-    )
+class SqueezeExcite(Layer):
+    """Each channel of a feature map times a number that two small layers make of all channels' means (Hu et
+    al., "Squeeze-and-excitation networks", 2018)."""
+
+    kind: Literal["squeeze_excite"]
+    squeeze: Size = field("Channels between its two layers.")
+    function: Literal["relu", "silu"] = field("What stands between its two layers.", default="relu")
+    gate: Literal["sigmoid", "hard_sigmoid"] = field("What stands behind the second.", default="sigmoid")
 
 
-class WorkloadSpec(Spec):
-    """A network as a workload file holds it."""
+class ChannelShuffle(Layer):
+    kind: Literal["channel_shuffle"]
+    groups: Size = field("Groups of channels that are dealt out among one another.")
 
-    name: str = field("What the workload is called: letters, digits, and _ . - within.")
-    description: str = field("One sentence about the network.", default="", descriptive=True)
-    source: str = field("Who published the network, and which variant this is.", default="", descriptive=True)
-    synthetic: bool = field(
-        "Whether its shapes are assumed, because no publication gives them.", default=False, descriptive=True
-    )
-    parameters: dict[str, Count] = field(
-        "Names that sizes may use, with their defaults.", default={"batch": 1}
-    )
-    dtype: str = field("Number format; fp32, in which most networks are trained.", default="fp32")
-    weights: str = field(
-        "Its trained weights: an npz file, beside this one, of arrays called `<layer>.weight` and so on.",
-        default="", when_absent="they are drawn from a seed",
-    )  # fmt: skip
-    input: Input | None = field(
-        "The only input, called `input`.", default=None, when_absent="`inputs` names them"
-    )
-    inputs: dict[str, Input] = field("Several inputs, by name.", default={})
-    layers: tuple[Annotated[PlainLayer | Repeat, by_kind(*PLAIN_LAYERS, Repeat)], ...] = field(
-        "The layers in order; each takes the result of the one before it unless its `inputs` say else."
-    )
-    outputs: tuple[str, ...] = field(
-        "Layers whose results leave the network; the last one if left out.", default=()
-    )
+
+class Reduce(Layer):
+    kind: Literal["reduce"]
+    function: Literal["mean", "sum", "max", "min"] = field("What becomes of the numbers along the axes.")
+    axes: tuple[int, ...] = field("Dimensions that are reduced; negative ones count from the end.")
+    keep: bool = field("Whether the dimensions stay, with size 1.", default=False)
 
     def check(self) -> Iterator[tuple[str, str]]:
-        if not _NAME.fullmatch(self.name):
-            yield (
-                "name",
-                f"{self.name[:100]!r} must be 1 to 100 letters, digits, underscores, dots and hyphens",
-            )
-        if self.input is None and not self.inputs:
-            yield "layers", "have nothing to work on: add `input: {shape: [...]}`, or `inputs` by name"
-        if self.input is not None and self.inputs:
-            yield "inputs", "stand beside `input`: keep one of the two"
-        if not self.layers:
-            yield "layers", "has no layers; list at least one"
-        if "seed" in self.parameters:
-            yield "parameters", "`seed` is taken: it is the seed of the weights, given when loading"
-        for name in self.parameters:
-            if not name.isidentifier():
-                yield "parameters", f"{name!r} is not a name that sizes can use; write letters, digits and _"
+        if not self.axes:
+            yield "axes", "names no dimension; list at least one"

@@ -10,12 +10,20 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from hwsim.errors import SpecError, UnsupportedError
+from hwsim.errors import SpecError
 from hwsim.tensor.tensor import Array, Shape
 from hwsim.workload import shapes
-from hwsim.workload.frontends.onnx_graph import SMALL, Constant, Node, filled_constant, small_constant
+from hwsim.workload.frontends.onnx_arithmetic import ARITHMETIC
+from hwsim.workload.frontends.onnx_graph import (
+    Constant,
+    Node,
+    filled_constant,
+    small_constant,
+    worked_constant,
+)
 
 Fold = Callable[[Node, list[Constant]], Constant]
+MOST_INDICES = 2**20
 
 
 def shape_of(node: Node, shape: Shape) -> Constant:
@@ -58,7 +66,9 @@ def _constant_of_shape(node: Node, given: list[Constant]) -> Constant:
     array = value.array("value") if isinstance(value, Constant) else np.zeros(1, dtype=np.float32)
     if array.size != 1:
         raise SpecError("its value must be one number")
-    return filled_constant(node.outputs[0], given[0].integers("shape"), array)
+    # Only a shape that the file itself holds stands for weights that it leaves out.
+    shape = given[0].integers("shape")
+    return filled_constant(node.outputs[0], shape, array, placeholder=bool(given[0].kind))
 
 
 def _reshape(node: Node, given: list[Constant]) -> Constant:
@@ -89,8 +99,10 @@ def _identity(node: Node, given: list[Constant]) -> Constant:
     return given[0].reshaped(node.outputs[0], given[0].shape)
 
 
-_INTEGER_TYPES = {2: np.uint8, 3: np.int8, 4: np.uint16, 5: np.int16, 6: np.int32, 7: np.int64, 9: np.bool_,
-                  12: np.uint32, 13: np.uint64}  # fmt: skip
+INTEGER_TYPES: Mapping[int, type[np.generic]] = {
+    2: np.uint8, 3: np.int8, 4: np.uint16, 5: np.int16, 6: np.int32, 7: np.int64, 9: np.bool_,
+    12: np.uint32, 13: np.uint64,
+}  # fmt: skip
 FLOAT_TYPES = (1, 10, 11, 16)  # FLOAT, FLOAT16, DOUBLE, BFLOAT16 of TensorProto.DataType
 
 
@@ -99,31 +111,65 @@ def _cast(node: Node, given: list[Constant]) -> Constant:
     target = node.integer("to", 1)
     if target in FLOAT_TYPES and given[0].floating:
         return _identity(node, given)
-    if target in FLOAT_TYPES:
-        return small_constant(node.outputs[0], given[0].array("input").astype(np.float32))
-    if target not in _INTEGER_TYPES:
+    wanted = np.float32 if target in FLOAT_TYPES else INTEGER_TYPES.get(target)
+    if wanted is None:
         raise SpecError(f"casts to type {target}, which is not read here")
-    return small_constant(node.outputs[0], given[0].array("input").astype(_INTEGER_TYPES[target]))
+    return worked_constant(
+        node.outputs[0], given[0].shape, given[:1], lambda v: v.astype(wanted), floating=target in FLOAT_TYPES
+    )
+
+
+def _cast_like(node: Node, given: list[Constant]) -> Constant:
+    if given[0].floating and given[1].floating:
+        return _identity(node, given)
+    wanted = given[1].array("type").dtype
+    return small_constant(node.outputs[0], given[0].array("input").astype(wanted))
+
+
+def _size(node: Node, given: list[Constant]) -> Constant:
+    return small_constant(node.outputs[0], np.array(given[0].elements, dtype=np.int64))
 
 
 def _gather(node: Node, given: list[Constant]) -> Constant:
-    table, index = given[0].array("input"), given[1].array("indices")
-    if index.dtype.kind not in "iu":
+    table, index = given
+    axis = shapes.axis_of(node.integer("axis", 0), len(table.shape))
+    places = gathered_places(index, table.shape[axis])
+    shape = (*table.shape[:axis], *places.shape, *table.shape[axis + 1 :])
+    return worked_constant(
+        node.outputs[0], shape, (table,), lambda v: np.take(v, places, axis=axis), floating=table.floating
+    )
+
+
+def gathered_places(index: Constant, size: int) -> Array:
+    """Constant indices into `size` places, from 0 on. Raises SpecError for others."""
+    places = index.array("indices", MOST_INDICES)
+    if places.dtype.kind not in "iu":
         raise SpecError("its indices must be integers")
-    return small_constant(node.outputs[0], np.asarray(np.take(table, index, axis=node.integer("axis", 0))))
+    if places.size and (places.min() < -size or places.max() >= size):
+        raise SpecError(f"its indices go from {places.min()} to {places.max()} where {size} places are")
+    return np.where(places < 0, places + size, places).astype(np.int64)
 
 
 def _concat(node: Node, given: list[Constant]) -> Constant:
-    joined = np.concatenate([c.array("input") for c in given], axis=node.integer("axis", 0))
-    return small_constant(node.outputs[0], joined)
+    parts = [c for c in given if 0 not in c.shape] or given[:1]
+    axis = shapes.axis_of(node.integer("axis", 0), len(parts[0].shape))
+    shape = shapes.concatenated([c.shape for c in parts], axis)
+    floating = any(c.floating for c in parts)
+    return worked_constant(
+        node.outputs[0], shape, parts, lambda *v: np.concatenate(v, axis=axis), floating=floating
+    )
 
 
 def _slice(node: Node, given: list[Constant]) -> Constant:
-    array = given[0].array("input")
-    cut = [slice(None)] * array.ndim
-    for axis, (start, end, step) in slice_ranges(node, given[1:], array.ndim).items():
+    shape = list(given[0].shape)
+    cut = [slice(None)] * len(shape)
+    for axis, (start, end, step) in slice_ranges(node, given[1:], len(shape)).items():
         cut[axis] = slice(start, end if end > -(2**62) else None, step)
-    return small_constant(node.outputs[0], np.array(array[tuple(cut)]))
+        shape[axis] = len(range(*cut[axis].indices(shape[axis])))
+    place = tuple(cut)
+    return worked_constant(
+        node.outputs[0], tuple(shape), given[:1], lambda v: v[place], floating=given[0].floating
+    )
 
 
 def slice_ranges(node: Node, given: list[Constant], rank: int) -> dict[int, tuple[int, int, int]]:
@@ -142,27 +188,6 @@ def slice_ranges(node: Node, given: list[Constant], rank: int) -> dict[int, tupl
     return {shapes.axis_of(axis, rank): (start, end, step) for axis, start, end, step in rows}
 
 
-def _arithmetic(apply: Callable[[Array, Array], Array]) -> Fold:
-    def run(node: Node, given: list[Constant]) -> Constant:
-        if large := [c.name for c in given if c.elements > SMALL]:
-            raise UnsupportedError(
-                f"node {node.name!r} ({node.type}) works weights out from {large[0]!r}: fold constants when "
-                "exporting the network"
-            )
-        left, right = (c.array("operand") for c in given)
-        return small_constant(node.outputs[0], np.asarray(apply(left, right)))
-
-    return run
-
-
-def _divide(left: Array, right: Array) -> Array:
-    if left.dtype.kind not in "iu":
-        return np.asarray(left / right)
-    if not np.all(right):
-        raise ZeroDivisionError("division by zero")
-    return np.asarray(np.trunc(left / right).astype(left.dtype))  # ONNX divides integers towards zero
-
-
 FOLDS: Mapping[str, Fold] = {
     "Constant": _constant,
     "ConstantOfShape": _constant_of_shape,
@@ -172,14 +197,12 @@ FOLDS: Mapping[str, Fold] = {
     "Flatten": _flatten,
     "Transpose": _transpose,
     "Identity": _identity,
+    "Dropout": _identity,
     "Cast": _cast,
+    "CastLike": _cast_like,
     "Gather": _gather,
     "Concat": _concat,
     "Slice": _slice,
-    "Add": _arithmetic(lambda a, b: a + b),
-    "Sub": _arithmetic(lambda a, b: a - b),
-    "Mul": _arithmetic(lambda a, b: a * b),
-    "Div": _arithmetic(_divide),
-    "Floor": lambda node, given: small_constant(node.outputs[0], np.floor(given[0].array("input"))),
-    "Ceil": lambda node, given: small_constant(node.outputs[0], np.ceil(given[0].array("input"))),
+    "Size": _size,
+    **ARITHMETIC,
 }

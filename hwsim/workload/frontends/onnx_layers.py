@@ -1,17 +1,18 @@
-"""What each ONNX operator becomes, as onnx.ai/onnx/operators defines it. LOWER lists what is known."""
+"""ONNX products, pools, pointwise functions and norms by channel: what each becomes, as
+onnx.ai/onnx/operators defines it. `onnx_table` lists all operators that are known."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 
 from hwsim.errors import SpecError, UnsupportedError
-from hwsim.tensor.tensor import Distribution, Shape, format_shape
+from hwsim.tensor.tensor import Distribution, Filled, Shape, format_shape
 from hwsim.workload import shapes
 from hwsim.workload.builder import Label
-from hwsim.workload.frontends.onnx_constants import FLOAT_TYPES, slice_ranges
 from hwsim.workload.frontends.onnx_context import Lowering
-from hwsim.workload.frontends.onnx_graph import Node, plural
+from hwsim.workload.frontends.onnx_graph import Node
 from hwsim.workload.operators import Pair
 
 
@@ -26,34 +27,44 @@ def _pads(node: Node, size: Pair, window: Pair, stride: Pair, dilation: Pair) ->
     return top, left, bottom, right
 
 
-def _two(node: Node, name: str, default: Pair = (1, 1)) -> Pair:
+def two(node: Node, name: str, default: Pair = (1, 1)) -> Pair:
     height, width = node.integers(name) or default
     return height, width
 
 
-def _flat_only(node: Node, shape: Shape) -> None:
+def flat_only(node: Node, shape: Shape) -> None:
     if len(shape) != 4:
         raise UnsupportedError(
             f"node {node.name!r} ({node.type}) works on {len(shape)} dimensions {format_shape(shape)}; hwsim "
-            "knows images of 4: [batch, channels, height, width]"
+            "knows [batch, channels, length] and [batch, channels, height, width]"
         )
 
 
 def _conv(at: Lowering, node: Node) -> None:
-    x, weight, bias = at.activation(node), node.input(1), node.input(2)
-    image, kernel = at.builder.shape(x), at.shape(weight)
-    _flat_only(node, image)
-    _flat_only(node, kernel)
+    weight, bias = node.input(1), node.input(2)
+    x, kernel = at.activation(node), at.shape(weight)
+    label = at.label(node, weight)
+    flat_only(node, at.builder.shape(x))
+    flat_only(node, kernel)
+    name = at.weight(weight, "weight", kernel[1] * kernel[2] * kernel[3])
+    convolve(at, node, label, x, name, at.weight(bias, "bias") if bias else "")
+
+
+def convolve(at: Lowering, node: Node, label: Label, x: str, weight: str, bias: str) -> None:
+    """The convolution that the attributes of `node` describe."""
+    image, kernel = at.builder.shape(x), at.builder.shape(weight)
+    flat_only(node, image)
+    flat_only(node, kernel)
     window = (kernel[2], kernel[3])
     if (said := node.integers("kernel_shape")) and said != window:
         raise SpecError(
-            f"node {node.name!r} (Conv) says kernel_shape {list(said)} and its weights are {list(kernel)}"
+            f"node {node.name!r} ({node.type}) says kernel_shape {list(said)} and its weights are "
+            f"{list(kernel)}"
         )
-    stride, dilation = _two(node, "strides"), _two(node, "dilations")
+    stride, dilation = two(node, "strides"), two(node, "dilations")
     shapes.check_window(window, stride, (0, 0, 0, 0), dilation)
     at.builder.conv2d(
-        at.label(node, weight), x, at.weight(weight, "weight", kernel[1] * kernel[2] * kernel[3]),
-        at.weight(bias, "bias") if bias else "", stride=stride, dilation=dilation,
+        label, x, weight, bias, stride=stride, dilation=dilation,
         pad=_pads(node, (image[2], image[3]), window, stride, dilation), groups=node.integer("group", 1),
     )  # fmt: skip
 
@@ -95,10 +106,10 @@ def _pool(function: str) -> Callable[[Lowering, Node], None]:
         at.refuse_extra_outputs(node)
         x = at.activation(node)
         image = at.builder.shape(x)
-        _flat_only(node, image)
+        flat_only(node, image)
         if node.integers("kernel_shape") is None:
             raise SpecError(f"node {node.name!r} ({node.type}) lacks its kernel_shape")
-        window, stride, dilation = _two(node, "kernel_shape"), _two(node, "strides"), _two(node, "dilations")
+        window, stride, dilation = two(node, "kernel_shape"), two(node, "strides"), two(node, "dilations")
         shapes.check_window(window, stride, (0, 0, 0, 0), dilation)
         at.builder.pool(
             at.label(node), x, function, window, stride=stride, dilation=dilation,
@@ -113,45 +124,108 @@ def _pool(function: str) -> Callable[[Lowering, Node], None]:
 def _global_pool(function: str) -> Callable[[Lowering, Node], None]:
     def lower(at: Lowering, node: Node) -> None:
         x = at.activation(node)
-        _flat_only(node, at.builder.shape(x))
+        flat_only(node, at.builder.shape(x))
         at.builder.global_pool(at.label(node), x, function)
 
     return lower
 
 
-def _reduce_mean(at: Lowering, node: Node) -> None:
-    """Global average pooling, as some exporters write it."""
-    x = at.activation(node)
-    shape = at.builder.shape(x)
+def _reduce(function: str) -> Callable[[Lowering, Node], None]:
+    """Axes are attributes before opset 18 (13 for sums) and inputs since."""
+
+    def lower(at: Lowering, node: Node) -> None:
+        x = at.activation(node)
+        shape = at.builder.shape(x)
+        label, keep = at.label(node), node.flag("keepdims", default=True)
+        axes = _axes(at, node, len(shape))
+        if not axes:
+            at.builder.view(label, x, "identity")
+        elif function == "mean" and len(shape) == 4 and set(axes) == {2, 3}:
+            _mean_of_images(at, label, x, keep=keep)
+        else:
+            at.builder.reduce(label, x, function, axes, keepdims=keep)
+
+    return lower
+
+
+def _axes(at: Lowering, node: Node, rank: int) -> tuple[int, ...]:
     given = at.constant(node, 1, "axes")
-    axes = given.integers("axes") if given else node.integers("axes") or ()
-    if len(shape) != 4 or {shapes.axis_of(axis, 4) for axis in axes} != {2, 3}:
-        raise UnsupportedError(f"node {node.name!r} (ReduceMean) averages axes {list(axes)} of "
-                               f"{format_shape(shape)}; hwsim knows height and width of images")  # fmt: skip
-    label = at.label(node)
-    if node.integer("keepdims", 1):
+    axes = given.integers("axes") if given else node.integers("axes")
+    if not axes:
+        return () if node.flag("noop_with_empty_axes") else tuple(range(rank))
+    return tuple(shapes.axis_of(axis, rank) for axis in axes)
+
+
+def _mean_of_images(at: Lowering, label: Label, x: str, *, keep: bool) -> None:
+    """Global average pooling, as some exporters write it."""
+    if keep:
         at.builder.global_pool(label, x, "average")
         return
     pooled = at.builder.global_pool(
         Label(f"{label.name}.pool", f"{label.tensor}.pool", label.layer), x, "average"
     )
-    at.builder.view(label, pooled, "squeeze", shape[:2])
+    at.builder.view(label, pooled, "squeeze", at.builder.shape(x)[:2])
+
+
+def _length(squared: bool) -> Callable[[Lowering, Node], None]:
+    """ReduceSumSquare, and its root ReduceL2."""
+
+    def lower(at: Lowering, node: Node) -> None:
+        x, label = at.activation(node), at.label(node)
+        axes = _axes(at, node, len(at.builder.shape(x)))
+        squares = at.builder.combine(at.part(label, "squares"), "mul", [x, x])
+        last = label if squared else at.part(label, "sum")
+        total = at.builder.reduce(last, squares, "sum", axes, keepdims=node.flag("keepdims", default=True))
+        if not squared:
+            at.builder.unary(label, total, "sqrt")
+
+    return lower
 
 
 def _unary(function: str, **names: str) -> Callable[[Lowering, Node], None]:
     """`names`: our attribute -> ONNX's."""
 
     def lower(at: Lowering, node: Node) -> None:
-        if node.type == "Gelu" and node.text("approximate", "none") != "none":
-            raise UnsupportedError(
-                f"node {node.name!r} (Gelu) is approximated by tanh; hwsim knows the exact one"
-            )
         given: dict[str, float | None] = {
             ours: node.number(theirs, 0.0) for ours, theirs in names.items() if theirs in node.attributes
         }
         at.builder.unary(at.label(node), at.activation(node), function, given)
 
     return lower
+
+
+def _gelu(at: Lowering, node: Node) -> None:
+    """Exact or by tanh; onnxruntime's own take a bias along."""
+    label, x = at.label(node), at.activation(node)
+    near = node.type == "com.microsoft.FastGelu" or node.text("approximate", "none") == "tanh"
+    if node.input(1):
+        x = at.builder.combine(at.part(label, "bias"), "add", [x, at.weight(node.input(1), "shift")])
+    at.builder.unary(label, x, "gelu_tanh" if near else "gelu")
+
+
+def _swish(at: Lowering, node: Node) -> None:
+    """x sigmoid(alpha x)."""
+    label, x = at.label(node), at.activation(node)
+    alpha = node.number("alpha", 1.0 if node.type == "Swish" else 1.702)
+    if alpha == 1:
+        at.builder.unary(label, x, "silu")
+        return
+    name = f"{label.name}.alpha"
+    factor = at.builder.weight(name, (1,), "scale", values=Filled((1,), alpha), role="constant")
+    scaled = at.builder.combine(at.part(label, "scaled"), "mul", [x, factor])
+    gate = at.builder.unary(at.part(label, "gate"), scaled, "sigmoid")
+    at.builder.combine(label, "mul", [x, gate])
+
+
+def _fused_matmul(at: Lowering, node: Node) -> None:
+    if node.flag("transBatchA") or node.flag("transBatchB"):
+        raise UnsupportedError(f"node {node.name!r} (FusedMatMul) turns its batches too")
+    right, turned = at.shape(node.input(1)), node.flag("transB")
+    fan_in = right[-1] if turned or len(right) == 1 else right[-2]
+    at.builder.matmul(
+        at.label(node, node.input(1)), at.activation(node), at.weight(node.input(1), "weight", fan_in),
+        transpose_a=node.flag("transA"), transpose_b=turned, alpha=node.number("alpha", 1.0),
+    )  # fmt: skip
 
 
 def _clip(at: Lowering, node: Node) -> None:
@@ -210,131 +284,60 @@ def _softmax(at: Lowering, node: Node) -> None:
     at.builder.softmax(at.label(node), at.activation(node), axis, flattened=before)
 
 
-def _concat(at: Lowering, node: Node) -> None:
-    operands = [at.activation(node, index) for index in range(len(node.inputs))]
-    at.builder.concat(at.label(node), operands, node.integer("axis", 1))
+def _along_a_line(lower: Callable[[Lowering, Node], None]) -> Callable[[Lowering, Node], None]:
+    """The same for [batch, channels, length], as images that are one row high."""
 
-
-def _reshape(at: Lowering, node: Node) -> None:
-    x = at.activation(node)
-    given = at.constant(node, 1, "target shape")
-    target = given.integers("target shape") if given else node.integers("shape") or ()
-    copies = not node.integer("allowzero", 0)
-    label = at.label(node)
-    try:
-        shape = shapes.reshaped(
-            at.builder.shape(x), _rebatched(at, x, target, copies=copies), zero_copies=copies
+    def run(at: Lowering, node: Node) -> None:
+        shape = at.shape(at.operand(node, 0))
+        if len(shape) != 3:
+            lower(at, node)
+            return
+        label = Label(at.unique(f"{node.name}.line"), node.outputs[0], node.name)
+        row = at.builder.view(
+            at.part(label, "image"), at.activation(node), "unsqueeze", (*shape[:2], 1, shape[2])
         )
-    except SpecError as error:
-        raise SpecError(f"layer {label.layer!r} (reshape): {error}") from None
-    at.builder.view(label, x, "reshape", shape)
+        inputs = [row, *node.inputs[1:]]
+        if node.type == "Conv" and len(at.shape(node.input(1))) == 3:
+            kernel = at.constant(node, 1, "weights")
+            assert kernel is not None
+            inputs[1] = f"{kernel.name}.image"
+            k, c, r = kernel.shape
+            at.constants[inputs[1]] = kernel.reshaped(inputs[1], (k, c, 1, r))
+        made = f"{label.name}.made"
+        outputs = (made, *node.outputs[1:])
+        lower(at, replace(node, inputs=tuple(inputs), outputs=outputs, attributes=_widened(node)))
+        n, c, _, length = at.builder.shape(made)
+        at.builder.view(label, made, "squeeze", (n, c, length))
+
+    return run
 
 
-def _rebatched(at: Lowering, x: str, target: tuple[int, ...], *, copies: bool) -> tuple[int, ...]:
-    """Some exporters write the batch into the target shape. A leading size equal to the file's own batch is
-    taken for it and follows the batch asked for, if the elements then fit."""
-    before = at.builder.shape(x)
-    if at.batch == at.old_batch or not target or target[0] != at.old_batch or before[:1] != (at.batch,):
-        return target
-    scaled = (at.batch, *target[1:])
-    try:
-        shapes.reshaped(before, scaled, zero_copies=copies)
-    except SpecError:
-        return target
-    return scaled
+def _widened(node: Node) -> dict[str, object]:
+    """The attributes of a window along a line as those of one along the only row of an image."""
+    found = dict(node.attributes)
+    for name, other in (("kernel_shape", 1), ("strides", 1), ("dilations", 1)):
+        if (given := node.integers(name)) is not None:
+            found[name] = (other, *given)
+    if (pads := node.integers("pads")) is not None:
+        before, after = pads
+        found["pads"] = (0, before, 0, after)
+    return found
 
 
-def _flatten(at: Lowering, node: Node) -> None:
-    x = at.activation(node)
-    at.builder.view(
-        at.label(node), x, "flatten", shapes.flattened(at.builder.shape(x), node.integer("axis", 1))
-    )
-
-
-def _transpose(at: Lowering, node: Node) -> None:
-    x = at.activation(node)
-    perm = node.integers("perm") or tuple(reversed(range(len(at.builder.shape(x)))))
-    at.builder.transpose(at.label(node), x, perm)
-
-
-def _squeeze(at: Lowering, node: Node) -> None:
-    x, given = at.activation(node), at.constant(node, 1, "axes")
-    axes = given.integers("axes") if given else node.integers("axes")
-    at.builder.view(at.label(node), x, "squeeze", shapes.squeezed(at.builder.shape(x), axes))
-
-
-def _unsqueeze(at: Lowering, node: Node) -> None:
-    x, given = at.activation(node), at.constant(node, 1, "axes")
-    axes = given.integers("axes") if given else node.integers("axes") or ()
-    at.builder.view(at.label(node), x, "unsqueeze", shapes.unsqueezed(at.builder.shape(x), axes))
-
-
-def _same(function: str) -> Callable[[Lowering, Node], None]:
-    """Dropout does nothing at inference, an identity nothing at all."""
-
-    def lower(at: Lowering, node: Node) -> None:
-        at.builder.view(at.label(node), at.activation(node), function)
-
-    return lower
-
-
-def _cast(at: Lowering, node: Node) -> None:
-    """Between floating types nothing happens: formats are chosen for the whole workload."""
-    if node.integer("to", 1) not in FLOAT_TYPES:
-        raise UnsupportedError(f"node {node.name!r} (Cast) turns activations into another kind of number")
-    at.builder.view(at.label(node), at.activation(node), "cast")
-
-
-def _pad(at: Lowering, node: Node) -> None:
-    x = at.activation(node)
-    rank = len(at.builder.shape(x))
-    given, fill, axes = (at.constant(node, i, what) for i, what in ((1, "pads"), (2, "fill"), (3, "axes")))
-    amounts = given.integers("pads") if given else node.integers("pads") or node.integers("paddings") or ()
-    places = axes.integers("axes") if axes else tuple(range(rank))
-    if len(amounts) != 2 * len(places):
-        raise SpecError(f"node {node.name!r} (Pad) has {len(amounts)} pads for {len(places)} axes")
-    before, after = [0] * rank, [0] * rank
-    for i, axis in enumerate(places):
-        place = shapes.axis_of(axis, rank)
-        before[place], after[place] = amounts[i], amounts[i + len(places)]
-    number = fill.number("fill") if fill else node.number("value", 0.0)
-    at.builder.pad(at.label(node), x, before, after, mode=node.text("mode", "constant"), fill=number)
-
-
-def _slice(at: Lowering, node: Node) -> None:
-    x = at.activation(node)
-    given = [c for i in range(1, len(node.inputs)) if (c := at.constant(node, i, "range")) is not None]
-    at.builder.slice(at.label(node), x, slice_ranges(node, given, len(at.builder.shape(x))))
-
-
-def _split(at: Lowering, node: Node) -> None:
-    x, given = at.activation(node), at.constant(node, 1, "sizes")
-    shape = at.builder.shape(x)
-    axis = shapes.axis_of(node.integer("axis", 0), len(shape))
-    sizes = given.integers("sizes") if given else node.integers("split")
-    if sizes is None:  # equal parts; the last is smaller when they do not divide the axis
-        part = -(-shape[axis] // len(node.outputs))
-        sizes = (*(part,) * (len(node.outputs) - 1), shape[axis] - part * (len(node.outputs) - 1))
-    if len(sizes) != len(node.outputs) or sum(sizes) != shape[axis]:
-        raise SpecError(f"node {node.name!r} (Split) cuts an axis of {shape[axis]} into {list(sizes)} for "
-                        f"{plural(len(node.outputs), 'output')}")  # fmt: skip
-    label, start = at.label(node), 0
-    for index, (output, size) in enumerate(zip(node.outputs, sizes, strict=True)):
-        if output:
-            part_label = Label(f"{label.name}.{index}", output, label.layer)
-            at.builder.slice(part_label, x, {axis: (start, start + size, 1)})
-        start += size
-
-
-LOWER: Mapping[str, Callable[[Lowering, Node], None]] = {
-    "Conv": _conv,
+LAYERS: Mapping[str, Callable[[Lowering, Node], None]] = {
+    "Conv": _along_a_line(_conv),
     "Gemm": _gemm,
     "MatMul": _matmul,
-    "MaxPool": _pool("max"),
-    "AveragePool": _pool("average"),
-    "GlobalMaxPool": _global_pool("max"),
-    "GlobalAveragePool": _global_pool("average"),
-    "ReduceMean": _reduce_mean,
+    "MaxPool": _along_a_line(_pool("max")),
+    "AveragePool": _along_a_line(_pool("average")),
+    "GlobalMaxPool": _along_a_line(_global_pool("max")),
+    "GlobalAveragePool": _along_a_line(_global_pool("average")),
+    "ReduceMean": _reduce("mean"),
+    "ReduceSum": _reduce("sum"),
+    "ReduceMax": _reduce("max"),
+    "ReduceMin": _reduce("min"),
+    "ReduceL2": _length(False),
+    "ReduceSumSquare": _length(True),
     "Add": _combine("add", "shift"),
     "Sum": _combine("add", "shift"),
     "Sub": _combine("sub", "shift"),
@@ -356,7 +359,13 @@ LOWER: Mapping[str, Callable[[Lowering, Node], None]] = {
     "Softsign": _unary("softsign"),
     "HardSigmoid": _unary("hard_sigmoid", alpha="alpha", beta="beta"),
     "HardSwish": _unary("hard_swish"),
-    "Gelu": _unary("gelu"),
+    "Gelu": _gelu,
+    "com.microsoft.Gelu": _gelu,
+    "com.microsoft.FastGelu": _gelu,
+    "com.microsoft.BiasGelu": _gelu,
+    "com.microsoft.QuickGelu": _swish,
+    "com.microsoft.FusedMatMul": _fused_matmul,
+    "Swish": _swish,
     "Mish": _unary("mish"),
     "Erf": _unary("erf"),
     "Exp": _unary("exp"),
@@ -368,16 +377,4 @@ LOWER: Mapping[str, Callable[[Lowering, Node], None]] = {
     "BatchNormalization": _batch_norm,
     "LRN": _lrn,
     "Softmax": _softmax,
-    "Concat": _concat,
-    "Reshape": _reshape,
-    "Flatten": _flatten,
-    "Transpose": _transpose,
-    "Squeeze": _squeeze,
-    "Unsqueeze": _unsqueeze,
-    "Dropout": _same("dropout"),
-    "Identity": _same("identity"),
-    "Cast": _cast,
-    "Pad": _pad,
-    "Slice": _slice,
-    "Split": _split,
 }

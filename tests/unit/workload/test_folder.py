@@ -26,6 +26,8 @@ from hwsim.workload.saved_text import block
 from tests.networks import network, operator
 from tests.weights import linear, of, with_values
 
+SEQUENCES = Path(__file__).resolve().parents[2] / "sequences.yaml"
+
 
 def deep() -> Workload:
     """LeNet-300 with all that a saved tensor may have: zeros, codebooks, codecs."""
@@ -54,7 +56,8 @@ def same(one: Workload, other: Workload) -> None:
     lambda: quantise(load_workload("lenet5"), "int8", symmetric=False),  # grids with zero points, by channel
     lambda: encode(quantise(load_workload("lenet5"), "int8"), "bitmask"),
     lambda: load_workload("resnet50"),  # names with slashes, residuals
-], ids=["deep", "mobilenet", "int8", "stored int8", "resnet"])  # fmt: skip
+    lambda: load_workload(SEQUENCES),  # indices, caches, shared weights, and experts that nothing is sent to
+], ids=["deep", "mobilenet", "int8", "stored int8", "resnet", "sequences"])  # fmt: skip
 def test_what_is_saved_is_what_is_loaded(make: Callable[[], Workload], tmp_path: Path) -> None:
     workload = make()
     saved = save_workload(workload, tmp_path / "w")

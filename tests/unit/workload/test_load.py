@@ -90,7 +90,7 @@ def test_what_is_no_workload_is_refused(tmp_path: Path) -> None:
         load_workload("lenet6")
     other = tmp_path / "net.txt"
     other.write_text("hello")
-    with pytest.raises(SpecError, match=r"neither \.yaml nor \.onnx"):
+    with pytest.raises(SpecError, match=r"none of the files .*: \.yaml, \.yml, \.onnx, \.csv, \.json"):
         load_workload(str(other))
     with pytest.raises(SpecError, match="there is no such file"):
         load_workload(str(tmp_path / "absent.yaml"))

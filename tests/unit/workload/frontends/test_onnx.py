@@ -375,17 +375,9 @@ def test_unknown_operators_are_listed_once_each(tmp_path: Path) -> None:
     ]
     told = refusal(save(tmp_path, nodes), UnsupportedError)
     assert "hwsim does not know 2 operator types" in told
-    assert "NonMaxSuppression (2 nodes, first 'nms_1'), com.example.FusedConv (1 node, first 'fused')" in told
+    assert "NonMaxSuppression (2 nodes, first 'nms_1': how much it keeps depends on the numbers" in told
+    assert "com.example.FusedConv (1 node, first 'fused')" in told
     assert "Export the network without them" in told
-
-
-def test_subgraphs_are_unknown_operators(tmp_path: Path) -> None:
-    branch = helper.make_graph(
-        [node("Relu", "x", "t")], "t", [], [helper.make_tensor_value_info("t", 1, None)]
-    )
-    made = helper.make_node("If", ["c"], ["y"], name="choice", then_branch=branch, else_branch=branch)
-    told = refusal(save(tmp_path, [made], weights={"c": np.array(True)}), UnsupportedError)
-    assert "If (1 node, first 'choice')" in told
 
 
 @pytest.mark.parametrize("size", [0, 1, 7, 100, 5000, 79000])
@@ -464,21 +456,15 @@ def test_a_malformed_graph_is_refused(
 
 
 UNSUPPORTED: list[tuple[Sequence[onnx.NodeProto], Weights, Sequence[int], str]] = [
-    ([node("Conv", "x w")], {"w": ramp(4, 3, 3)}, (1, 3, 8), "works on 3 dimensions [1, 3, 8]"),
-    ([node("Gather", "x i")], {"i": ints(0)}, (1, 3), "hwsim knows Gather only for constants"),
+    ([node("Conv", "x w")], {"w": ramp(4, 3, 3, 3, 3)}, (1, 3, 8, 8, 8), "works on 5 dimensions [1, 3, 8, 8"),
+    ([node("Floor")], {}, (1, 3), "hwsim knows Floor only for constants"),
+    ([node("Gather", "w x")], {"w": ramp(3)}, (1, 3), "at indices that the network computes"),
     ([node("BatchNormalization", "x w w w x")], {"w": ramp(3)}, (3, 3), "computes its variance"),
     ([node("BatchNormalization", "x w w w w", training_mode=1)], {"w": ramp(3)}, (1, 3), "trains"),
     ([node("MaxPool", "x", "y i", kernel_shape=[2, 2])], {}, (1, 3, 8, 8), "has 2 outputs"),
     ([node("Dropout", "x", "z y")], {}, (1, 3), "output 'y' is not computed"),
     ([node("Dropout", "x", "z m"), node("Relu", "m")], {}, (1, 3), "tensor 'm' is read"),
-    ([node("ReduceMean", axes=[1])], {}, (1, 3, 8, 8), "averages axes [1]"),
     ([node("Cast", to=TensorProto.INT32)], {}, (1, 3), "another kind of number"),
-    (
-        [node("Mul", "a a", "w"), node("MatMul", "x w")],
-        {"a": ramp(64, 64)},
-        (1, 64),
-        "fold constants when exporting",
-    ),
 ]
 
 
@@ -519,11 +505,6 @@ def test_damaged_and_foreign_storage_is_refused(tmp_path: Path) -> None:
 
     assert "must hold 28,991,029,248 elements and holds 432 bytes" in refusal(changed(fresh(), set_dims))
 
-    def outside(proto: Any) -> None:
-        proto.graph.initializer[0].data_location = TensorProto.EXTERNAL
-
-    assert "keeps its values in another file" in refusal(changed(fresh(), outside), UnsupportedError)
-
     def function(proto: Any) -> None:
         proto.functions.add().name = "mine"
 
@@ -546,6 +527,40 @@ def test_onnx_workloads_are_named_after_their_file(tmp_path: Path) -> None:
     net: Workload = load_workload(path)
     assert net.name == "My_net__1_"
     assert net.source.format == "onnx"
+
+
+def test_a_variance_below_zero_is_refused_when_it_is_read(tmp_path: Path) -> None:
+    weights = {"w": ramp(3), "v": np.float32([1, -1, 1])}
+    net = load_workload(save(tmp_path, [node("BatchNormalization", "x w w w v")], weights=weights))
+    with pytest.raises(SpecError, match="'v' holds variances that are not above 0"):
+        net.values(net.operators[0].inputs[1])
+
+
+ODD: list[tuple[onnx.NodeProto, Weights, Sequence[int], str]] = [
+    (
+        helper.make_node("LSTM", ["x", "w", "r"], ["y"], activations=3),
+        {"w": ramp(1, 16, 3), "r": ramp(1, 16, 4)}, (5, 2, 3), "must be a list of texts",
+    ),
+    (helper.make_node("Upsample", ["x"], ["y"], scales=2), {}, (1, 3, 8, 8), "must be a list of numbers"),
+    (helper.make_node("Trilu", ["x"], ["y"]), {}, (2**31, 8), ""),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("made", "weights", "shape", "message"), ODD, ids=[case[0].op_type for case in ODD])
+def test_odd_nodes_are_answered(
+    tmp_path: Path, made: onnx.NodeProto, weights: Weights, shape: Sequence[int], message: str
+) -> None:
+    """Found by fuzzing: attributes of another type, and triangles larger than memory."""
+    path = save(tmp_path, [made], shape, weights)
+    if message:
+        assert message in refusal(path)
+    else:
+        assert load_workload(path).tensors["y"].shape == tuple(shape)
+
+
+def test_an_input_that_is_table_and_indices_is_refused(tmp_path: Path) -> None:
+    path = save(tmp_path, [node("Gather", "x x")], (4,), kind=TensorProto.INT64)
+    assert "used both as indices and as numbers" in refusal(path, UnsupportedError)
 
 
 def test_an_output_that_is_a_weight_is_refused(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ import pytest
 from hwsim.errors import CapacityError, SpecError
 from hwsim.schema import json_schema
 from hwsim.workload import Step, Workload, load_workload
-from hwsim.workload.frontends.layers import Pointwise, WorkloadSpec
+from hwsim.workload.frontends.layers import Pointwise
+from hwsim.workload.frontends.workload_file import WorkloadSpec
 from hwsim.workload.functions import UNARY
 from hwsim.workload.operators import Conv2d, Elementwise, Move, Pool
 
@@ -223,8 +224,14 @@ REFUSALS = [
     ("{kind: capsule}", "layers[0].kind: 'capsule' is not known here"),
     ("{kind: repeat, times: 0, layers: [{kind: relu}]}", "layers[0].times"),
     ("{kind: repeat, times: 2, layers: []}", "layers[0].layers: has no layers"),
-    ("{kind: repeat, times: 2, layers: [{kind: repeat, times: 2, layers: []}]}", "layers[0].layers[0].kind"),
-    ("{kind: repeat, times: 99999, layers: [{kind: relu}, {kind: relu}]}", "199,998 layers are more than"),
+    (
+        "{kind: repeat, times: 2, layers: [{kind: repeat, times: 2, layers: []}]}",
+        "layers[0].layers[0].layers: has no layers",
+    ),
+    (
+        "{kind: repeat, times: 99999, layers: [{kind: relu}, {kind: relu}]}",
+        "layers[0].layers[1]: here the network comes to more than the 100,000 layers",
+    ),
 ]
 
 
@@ -248,7 +255,7 @@ HEADS = [
     (
         "name: net\ninput: {shape: [width, 3]}\nlayers:\n",
         "there is no parameter 'width'",
-        "net.yaml:2:8: input",
+        "net.yaml:2:17: input.shape[0]",
     ),
     (
         "name: net\nparameters: {batch: 0}\ninput: {shape: [1]}\nlayers:\n",
