@@ -7,21 +7,30 @@ tensors' own sizes, the machine's own rates) and so share no formula with the ti
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hwsim.checks.attention import needed_bytes, seen_pairs
 from hwsim.errors import CheckError
 from hwsim.plan import Pipeline, Plan
 from hwsim.plan.mapping import GemmMapping, StreamMapping
 from hwsim.plan.residency import Contents, Residency, Schedule, WeightStorage
 from hwsim.result import Result
 from hwsim.tensor.formats import format_bits
-from hwsim.tensor.tensor import read_values
+from hwsim.tensor.tensor import Tensor, read_values
 from hwsim.workload.graph import Workload
-from hwsim.workload.operators import Conv2d, Matmul, Operator, OperatorProblem, Recurrent, Transfer
+from hwsim.workload.operators import (
+    Attention,
+    Conv2d,
+    Matmul,
+    Operator,
+    OperatorProblem,
+    Recurrent,
+    Transfer,
+)
 
 
 def check_plans(plan_schedule: Schedule, plans: Sequence[Plan], pipeline: Pipeline) -> None:
@@ -50,6 +59,22 @@ def check_storage(workload: Workload, storage: WeightStorage) -> None:
         if kept < round(tensor.density * tensor.elements):
             broken.append(f"{name}: {kept} weights are stored of {tensor.density:.4%} of {tensor.elements}")
     _refuse("the weights", broken)
+
+
+def check_transfers(plans: Sequence[Plan], moved: Mapping[int, tuple[str, tuple[str, str], Tensor]]) -> None:
+    """Raise CheckError where a transfer between devices moves less than its tensor (rule 2), over the link or
+    at an end. `moved` names the link's stage, the devices at its ends, and the tensor, by plan."""
+    broken = []
+    for index, (stage, ends, tensor) in moved.items():
+        plan, needed = plans[index], -(-tensor.elements * format_bits(tensor.dtype) // 8)
+        crossed = int(plan.stage_totals[plan.pipeline.stage_index(stage)])
+        if crossed != needed:
+            broken.append(f"{tensor.name}: {crossed} bytes cross {stage} of {needed}")
+        for end in ends:
+            charged = [n for (part, _), n in plan.action_totals.items() if part.startswith(f"{end}.")]
+            if max(charged, default=0) < needed:
+                broken.append(f"{tensor.name}: its {needed} bytes are charged nowhere on {end}")
+    _refuse("the transfers", broken)
 
 
 def _refuse(what: str, broken: Sequence[str]) -> None:
@@ -117,8 +142,10 @@ def expected_macs(operator: Operator) -> int:
         high, wide = max(high, p.P), max(wide, p.Q)
         return p.N * high * wide * p.K * p.R * p.S * p.C // p.groups
     if isinstance(p, Recurrent):
-        products = {"lstm": 4, "gru": 3, "rnn": 1}[p.cell]
-        return products * (p.N * p.T) * (p.H * p.H + p.H * p.I)
+        gates, state = {"lstm": 4, "gru": 3, "rnn": 1}[p.cell], p.P or p.H
+        return (p.N * p.T) * (gates * p.H * (state + p.I) + p.P * p.H)
+    if isinstance(p, Attention):
+        return p.B * p.H * seen_pairs(p) * (p.D + p.V)
     return p.B * p.M * p.N * p.K if isinstance(p, Matmul) else 0
 
 
@@ -137,6 +164,11 @@ def _work(plan_schedule: Schedule, plans: Sequence[Plan]) -> Iterator[str]:
         done = sum(count for (_, action), count in plan.action_totals.items() if action.startswith("mac_"))
         if isinstance(plan.mapping, GemmMapping) and plan.mapping.packed > 1:
             if done < wanted:
+                yield f"{op.name}: {done} multiplications for {wanted} MACs"
+        elif isinstance(op.problem, Attention):
+            # Blocks of scores are multiplied whole, whatever the mask leaves out of them.
+            p = op.problem
+            if not wanted <= done <= p.B * p.H * p.Q * p.S * (p.D + p.V):
                 yield f"{op.name}: {done} multiplications for {wanted} MACs"
         elif done != wanted and done not in minimal_multiplications(op):
             yield f"{op.name}: {done} multiplications for {wanted} MACs"
@@ -216,13 +248,16 @@ def _bytes(plan_schedule: Schedule, plans: Sequence[Plan], pipeline: Pipeline) -
     fetching them often hides nothing."""
     at = {stage.name: index for index, stage in enumerate(pipeline.stages)}
     for op, residency, plan in zip(plan_schedule.operators, plan_schedule.residencies, plans, strict=True):
-        if isinstance(op.problem, Transfer) and op.problem.direction == "in" and op.problem.to_memory:
+        arrives = isinstance(op.problem, Transfer) and op.problem.direction in ("in", "receive")
+        if isinstance(op.problem, Transfer) and arrives and op.problem.to_memory:
             through = "receive" in at and int(plan.stage_totals[at["store"]]) < op.problem.size_bytes
             if through:
                 yield f"{op.name}: less than its {op.problem.size_bytes} bytes are written to the memory"
         if residency is None:
             continue
         weights = sum(o.size_bytes for o in residency.operands[1:] if op.macs and o.place != "chip")
+        if isinstance(op.problem, Attention):
+            weights = sum(needed_bytes(op.problem, residency)[1:])
         others = compulsory_read_bytes(op, residency) - weights
         for stage, needed in (("weights", weights), ("load", others)):
             fetched = int(plan.stage_totals[at[stage]])
@@ -235,9 +270,11 @@ def _bytes(plan_schedule: Schedule, plans: Sequence[Plan], pipeline: Pipeline) -
 
 def compulsory_read_bytes(operator: Operator, residency: Residency) -> int:
     """Bytes that must come from outside the chip at least once. Feature-map rows and columns that a
-    strided window jumps over need not."""
+    strided window jumps over need not, nor keys that no query sees."""
     total = sum(o.size_bytes for o in residency.operands if o.place != "chip")
     p = operator.problem
+    if isinstance(p, Attention):
+        return sum(needed_bytes(p, residency))
     if isinstance(p, Conv2d) and residency.operands[0].place != "chip":
         size = residency.operands[0].size_bytes
         total -= size

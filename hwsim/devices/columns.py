@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwsim.plan import Pipeline, Plan
-from hwsim.plan.mapping import GemmMapping, StepMapping, StreamMapping
+from hwsim.plan.mapping import TileMapping
 
 Int64Array = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
@@ -23,7 +23,7 @@ def lay_out(
     frees: Mapping[str, BoolArray],
     actions: Mapping[tuple[str, str], Int64Array],
     *,
-    mapping: GemmMapping | StreamMapping | StepMapping | None = None,
+    mapping: TileMapping | None = None,
     parts: Mapping[str, Int64Array] | None = None,
     ideal: Collection[str] = (),
 ) -> Plan:

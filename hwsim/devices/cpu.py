@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwsim.design.kinds.cpu import CpuSpec
+from hwsim.devices.cpu_attention import attention_demands
 from hwsim.devices.cpu_gemm import Demands, Product, best_demands, macs_per_cycle
 from hwsim.devices.cpu_parts import CAUSES, cpu_components, make_pipeline, native_format
-from hwsim.devices.cpu_recurrent import one_after_another, step_demands
+from hwsim.devices.cpu_recurrent import kept_cell, one_after_another, step_demands
 from hwsim.devices.cpu_stream import (
     conv_demands,
     csr_demands,
@@ -21,15 +22,21 @@ from hwsim.devices.cpu_stream import (
     touched_bytes,
     vector_demands,
 )
-from hwsim.devices.systolic_vector import VECTOR_KINDS, result_operations
+from hwsim.devices.vector_work import (
+    VECTOR_KINDS,
+    repeated_bytes,
+    result_operations,
+    vector_operations,
+)
 from hwsim.errors import UnsupportedError
 from hwsim.plan import Cause, Component, Pipeline, Plan
+from hwsim.plan.attention import unseen_bytes
 from hwsim.plan.program import check_tiles
 from hwsim.plan.residency import Contents, Residency, WeightStorage
 from hwsim.tensor.formats import accumulator_format, format_bits
 from hwsim.units import PS_PER_S
-from hwsim.workload.graph import Workload
-from hwsim.workload.operators import Conv2d, Matmul, Operator, Recurrent, Transfer
+from hwsim.workload.graph import Workload, multiplied
+from hwsim.workload.operators import Attention, Conv2d, Matmul, Operator, Recurrent, Transfer
 
 
 class CpuDevice:
@@ -67,10 +74,9 @@ class CpuDevice:
     # -- what the device can do ------------------------------------------------------------------------
 
     def supports(self, operator: Operator, formats: Sequence[str]) -> str:
-        if operator.kind in ("conv2d", "matmul", "recurrent"):
+        if operator.kind in ("conv2d", "matmul", "recurrent", "attention"):
             known = self.spec.vector.products_per_lane
-            weights = operator.problem.weights if isinstance(operator.problem, Recurrent) else 1
-            for other in formats[1 : 1 + weights]:
+            for other in formats[1 : len(multiplied(operator))]:
                 if formats[0] != other:
                     return f"the cores multiply operands of one format, not {formats[0]} by {other}"
             if formats[0] not in known:
@@ -102,10 +108,15 @@ class CpuDevice:
         if reason := self.supports(operator, [o.dtype for o in residency.operands]):
             raise UnsupportedError(f"operator {operator.name} ({operator.kind}): {reason}")
         if operator.kind in VECTOR_KINDS:
-            passes = result_operations(operator)
-            return self._columns(vector_demands(residency.operands, residency.output, passes, self.spec))
+            results = residency.output.elements
+            work = vector_operations(operator, results, max(1, results))
+            again = repeated_bytes(operator, residency)
+            demands = vector_demands(residency.operands, residency.output, work, again, self.spec)
+            return self._columns(demands)
         if isinstance(operator.problem, Recurrent):
             return self._plan_recurrent(operator, operator.problem, residency)
+        if isinstance(operator.problem, Attention):
+            return self._columns(attention_demands(operator.problem, residency, self.spec))
         product = lower(operator, residency)
         if isinstance(operator.problem, Conv2d):
             demands = conv_demands(operator.problem, product, self.spec)
@@ -121,24 +132,30 @@ class CpuDevice:
 
     def _plan_recurrent(self, operator: Operator, layer: Recurrent, residency: Residency) -> Plan:
         """The loops of a first step, which fetches the biases, and of all others, which are alike."""
-        passes = result_operations(operator)
         constants = sum(o.size_bytes for o in residency.operands[1 + layer.weights :])
         begin, again = (
             [
                 self._columns(loop, constants if first and i == 0 else 0)
-                for i, loop in enumerate(step_demands(layer, residency, passes, self.spec, first=first))
+                for i, loop in enumerate(step_demands(layer, residency, self.spec, first=first))
             ]
             for first in (True, False)
         )
         tiles = sum(loop.tiles for loop in again) * layer.T
         check_tiles(tiles, f"operator {operator.name} ({layer.T:,} steps) needs", "", "use fewer steps")
-        return one_after_another(begin, again, layer.T - 1)
+        last = [self._columns(kept_cell(layer, residency, self.spec))] if layer.keeps_cell else []
+        return one_after_another(begin, again, layer.T - 1, last)
 
     def _plan_transfer(self, problem: Transfer) -> Plan:
-        """The network's inputs lie in memory, and are brought into an empty cache; its results stay."""
+        """The network's inputs lie in memory, and are brought into an empty cache; its results stay. What goes
+        to other devices or comes from them passes the last cache, as Intel's direct cache access has it."""
+        size = np.array([problem.size_bytes], dtype=np.int64)
+        ways = {"send": ("load", "fetch"), "receive": ("store", "write_back")}
+        if problem.direction in ways:
+            near, far = ways[problem.direction]
+            moved = {near: size, far: size * problem.to_memory}
+            return self._columns(_idle(1, moved, self.spec.dtype), launches=False)
         cold = problem.direction == "in" and not problem.to_memory and self.spec.cache_state == "cold"
-        moved = np.array([problem.size_bytes if cold else 0], dtype=np.int64)
-        return self._columns(_idle(1, {"fetch": moved}, self.spec.dtype), launches=False)
+        return self._columns(_idle(1, {"fetch": size * cold}, self.spec.dtype), launches=False)
 
     def _columns(self, demands: Demands, constant_bytes: int = 0, *, launches: bool = True) -> Plan:
         """Lay demands out in the pipeline's order. The first tile launches the operator and fetches the
@@ -182,9 +199,12 @@ class CpuDevice:
         # Step by step, weights may stay in a cache that inputs and results of all steps would overflow.
         cached = cached or (spec.cache_state == "hot" and operator.kind == "recurrent")
         sizes = [o.size_bytes for o in operands]
+        unseen = 0
+        if isinstance(operator.problem, Attention):
+            unseen = unseen_bytes(operator.problem, residency.operands)
         if isinstance(operator.problem, Conv2d):
             sizes[0] = touched_bytes(operator.problem, sizes[0])
-        outside = sum(size for o, size in zip(operands, sizes, strict=True) if o.place != "chip")
+        outside = sum(size for o, size in zip(operands, sizes, strict=True) if o.place != "chip") - unseen
         rate = next(r for r in self.pipeline.resources if r.name == "memory").rate
         assert rate is not None
         found = {"memory": 0 if cached else int(outside * PS_PER_S / rate)}
@@ -196,7 +216,7 @@ class CpuDevice:
 
     def _least_macs(self, operator: Operator, residency: Residency) -> int:
         """Multiplications of the chosen algorithm: with stored weights only, those that are stored."""
-        if isinstance(operator.problem, Recurrent):
+        if isinstance(operator.problem, Recurrent | Attention):
             return operator.problem.macs
         product = lower(operator, residency)
         return product.macs if product.b.nonzeros is None else product.b.nonzeros * product.m

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwsim.design.kinds.cpu import CpuSpec
-from hwsim.plan.mapping import GemmMapping
+from hwsim.plan.mapping import GemmMapping, TileMapping
 from hwsim.plan.residency import Operand
 from hwsim.plan.tiling import tile_kinds
 from hwsim.tensor.formats import accumulator_format, format_bits
@@ -64,7 +64,7 @@ class Demands:
     macs: Int64Array
     operations: Int64Array  # pointwise, of the vector lanes
     dtype: str  # of what is multiplied
-    mapping: GemmMapping | None = None
+    mapping: TileMapping | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,42 +14,66 @@ import numpy as np
 from hwsim.design.kinds.cpu import CpuSpec
 from hwsim.devices.cpu_gemm import Demands, Product, best_demands
 from hwsim.devices.cpu_stream import gemv_demands, vector_demands
+from hwsim.devices.recurrent_work import CONVERTED, last_operations, step_operations
 from hwsim.plan import Plan
 from hwsim.plan.residency import Operand, Residency
 from hwsim.tensor.formats import accumulator_format, format_bits
-from hwsim.workload.operators import Recurrent
+from hwsim.workload.recurrent import Recurrent, recurrent_parts
 
 
-def step_demands(
-    layer: Recurrent, residency: Residency, passes: int, spec: CpuSpec, *, first: bool
-) -> Iterator[Demands]:
-    """The parallel loops of one step: its products, and its gates with `passes` operations for each unit of
-    the state. In the `first` step weights lie where they do when an operator begins; in later ones caches
-    have seen them."""
-    x, out = residency.operands[0], residency.output
+def step_demands(layer: Recurrent, residency: Residency, spec: CpuSpec, *, first: bool) -> Iterator[Demands]:
+    """The parallel loops of one step: its products; its gates, behind those that they wait for; and what
+    ends it where what the gates made is multiplied once more. In the `first` step weights lie where they do
+    when an operator begins; in later ones caches have seen them."""
+    at, out = recurrent_parts(layer, residency.operands), residency.output
     wide = accumulator_format(out.dtype)
-    sums = _operand(layer.N * layer.gates * layer.H, wide)
-    state = _operand(layer.N * layer.H, out.dtype)
-    weights = residency.operands[1 : 1 + layer.weights]
-    if not first:
-        weights = tuple(Operand(w.elements, w.size_bytes, w.dtype, "chip") for w in weights)
-    given = Operand(x.elements // layer.T, -(-x.size_bytes // layer.T), x.dtype, x.place)
-    read = [sums, given]
-    if layer.I:
-        yield _product(layer, layer.I, given, weights[1], sums, spec)
-        read = [sums, sums]
-    yield _product(layer, layer.H, state, weights[0], sums, spec)
+
+    def seen(weight: Operand | None) -> Operand:
+        assert weight is not None
+        return weight if first else Operand(weight.elements, weight.size_bytes, weight.dtype, "chip")
+
+    def sums(rows: int) -> Operand:
+        return _operand(layer.N * rows, wide)
+
+    state, unit = (_operand(layer.N * size, out.dtype) for size in (layer.S, layer.H))
     made = Operand(state.elements, state.size_bytes, out.dtype, out.place)
-    yield vector_demands([*read, state], made, passes, spec)
+    given = Operand(at.x.elements // layer.T, -(-at.x.size_bytes // layer.T), at.x.dtype, at.x.place)
+    added = given
+    if layer.I:
+        added = sums(layer.gates * layer.H)
+        yield _product(layer, layer.gates * layer.H, layer.I, given, seen(at.input_weight), added, spec)
+    rows = next(rows for what, rows, _ in layer.products if what == "state")
+    yield _product(layer, rows, layer.S, state, seen(at.state_weight), sums(rows), spec)
+    operations, late = step_operations(layer), layer.products[-1][0] == "hidden"
+    peepholes = [] if at.peepholes is None else [_operand(at.peepholes.elements, at.peepholes.dtype)]
+    read = [sums(rows), added, unit, *peepholes]  # the cell of an LSTM, or the state
+    yield vector_demands(read, unit if late else made, operations[0], 0, spec)
+    if layer.P:
+        yield _product(layer, layer.P, layer.H, unit, seen(at.projection), made, spec, CONVERTED)
+    elif late:
+        yield _product(layer, layer.H, layer.H, unit, seen(at.state_weight), sums(layer.H), spec)
+        yield vector_demands([sums(layer.H), added, unit, state], made, operations[1], 0, spec)
 
 
-def one_after_another(first: Sequence[Plan], then: Sequence[Plan], times: int) -> Plan:
-    """The loops of `first`, and those of `then` so many times, as one plan."""
-    plans = [*first, *then] if times else [*first]
+def kept_cell(layer: Recurrent, residency: Residency, spec: CpuSpec) -> Demands:
+    """The loop behind the last step that puts its cell where the result is."""
+    out = residency.output
+    cell = _operand(layer.N * layer.H, out.dtype)
+    row = Operand(cell.elements, cell.size_bytes, out.dtype, out.place)
+    return vector_demands([cell], row, last_operations(layer), 0, spec)
+
+
+def one_after_another(
+    first: Sequence[Plan], then: Sequence[Plan], times: int, last: Sequence[Plan] = ()
+) -> Plan:
+    """The loops of `first`, those of `then` so many times, and those of `last`, as one plan."""
+    again = [*then] if times else []
+    plans = [*first, *again, *last]
     offsets = np.cumsum([0, *(plan.demands.shape[1] for plan in plans)]).tolist()
     parts = [plan.kind_of_tile + offset for plan, offset in zip(plans, offsets, strict=False)]
+    middle = np.concatenate([*parts[len(first) : len(first) + len(again)], _NONE])
     of_tile = np.concatenate(
-        [*parts[: len(first)], np.tile(np.concatenate([*parts[len(first) :], _NONE]), times)]
+        [*parts[: len(first)], np.tile(middle, times), *parts[len(first) + len(again) :]]
     )
     demands, takes, frees = (
         np.concatenate([getattr(plan, name) for plan in plans], axis=1)
@@ -67,8 +91,11 @@ def one_after_another(first: Sequence[Plan], then: Sequence[Plan], times: int) -
 _NONE = np.zeros(0, dtype=np.int32)
 
 
-def _product(layer: Recurrent, depth: int, a: Operand, b: Operand, sums: Operand, spec: CpuSpec) -> Demands:
-    product = Product(1, layer.N, layer.gates * layer.H, depth, a, b, sums, 0)
+def _product(
+    layer: Recurrent, rows: int, depth: int, a: Operand, b: Operand, sums: Operand, spec: CpuSpec,
+    pointwise: int = 0,
+) -> Demands:  # fmt: skip
+    product = Product(1, layer.N, rows, depth, a, b, sums, pointwise)
     return gemv_demands(product, spec) if min(product.m, product.n) == 1 else best_demands(product, spec)
 
 

@@ -23,6 +23,7 @@ from hwsim.devices.cpu_gemm import (
     macs_per_cycle,
     pointwise_cycles,
 )
+from hwsim.plan.mapping import DirectMapping, RowMapping
 from hwsim.plan.residency import Operand, WeightStorage
 from hwsim.tensor.formats import format_bits
 from hwsim.workload.graph import Workload
@@ -40,6 +41,12 @@ class Slices:
     tasks: int
     size: Int64Array  # (kinds,)
     kind_of_tile: NDArray[np.int32]
+
+    @property
+    def ends(self) -> tuple[int, ...]:
+        """Tasks up to and with each tile."""
+        size = int(self.size[0])
+        return tuple(min((tile + 1) * size, self.tasks) for tile in range(len(self.kind_of_tile)))
 
     def share(self, total: int) -> Int64Array:
         """(kinds,) a tile's share of `total`, rounded up: all tiles together have at least the whole."""
@@ -78,7 +85,7 @@ def gemv_demands(product: Product, spec: CpuSpec) -> Demands:
     rows = product.n if product.m == 1 else product.m
     tasks = cut(product.batch * rows, spec.cores.count)
     matrix, vector = (product.b, product.a) if product.m == 1 else (product.a, product.b)
-    fits = _fit([matrix, vector, product.output], spec)
+    fits = in_caches([matrix, vector, product.output], spec)
     streamed = tasks.share(matrix.size_bytes)
     macs = tasks.exact(product.macs)
     operations = tasks.exact(product.batch * rows * product.pointwise)
@@ -93,11 +100,14 @@ def gemv_demands(product: Product, spec: CpuSpec) -> Demands:
         "fetch": np.where(found_in_cache(matrix, fits, spec), 0, streamed)
         + np.where(found_in_cache(vector, fits, spec), 0, tasks.share(vector.size_bytes)),
         in_matrix: streamed,
-        in_vector: np.full_like(streamed, -(-vector.size_bytes // product.batch)),
+        # A product's own vector whole, or those of several products in one tile.
+        in_vector: np.maximum(-(-vector.size_bytes // product.batch), tasks.share(vector.size_bytes)),
         "compute": cycles,
         **_written(tasks, product.output, fits),
     }
-    return Demands(tasks.kind_of_tile, columns, macs, operations, product.a.dtype)
+    along = "n" if product.m == 1 else "m"
+    mapping = RowMapping(product.batch, product.m, product.n, product.k, along, tasks.ends)
+    return Demands(tasks.kind_of_tile, columns, macs, operations, product.a.dtype, mapping)
 
 
 def conv_demands(conv: Conv2d, product: Product, spec: CpuSpec) -> Demands:
@@ -109,7 +119,7 @@ def conv_demands(conv: Conv2d, product: Product, spec: CpuSpec) -> Demands:
     # A depthwise convolution puts its groups side by side into a register.
     blocks = -(-conv.K // lanes) if depth == 1 else conv.groups * -(-conv.K // conv.groups // lanes)
     tasks = cut(conv.N * blocks * conv.P, spec.cores.count)
-    fits = _fit([product.a, product.b, product.output], spec)
+    fits = in_caches([product.a, product.b, product.output], spec)
     macs = tasks.exact(product.macs)
     operations = tasks.exact(product.output.elements * product.pointwise)
     rate = macs_per_cycle(spec, product.a.dtype) * Fraction(str(spec.calibration.conv_share))
@@ -127,24 +137,28 @@ def conv_demands(conv: Conv2d, product: Product, spec: CpuSpec) -> Demands:
         "compute": divided(work, rate) + pointwise_cycles(operations, spec),
         **_written(tasks, product.output, fits),
     }
-    return Demands(tasks.kind_of_tile, columns, macs, operations, product.a.dtype)
+    mapping = DirectMapping(conv, lanes, tasks.ends)
+    return Demands(tasks.kind_of_tile, columns, macs, operations, product.a.dtype, mapping)
 
 
-def vector_demands(operands: Sequence[Operand], output: Operand, passes: int, spec: CpuSpec) -> Demands:
-    """A pointwise, pooling or moving operator of `passes` operations a result."""
+def vector_demands(
+    operands: Sequence[Operand], output: Operand, operations: int, repeated_bytes: int, spec: CpuSpec
+) -> Demands:
+    """A pointwise, pooling or moving operator of so many operations in all, whose cores read so many bytes
+    again from their caches."""
     tasks = cut(max(1, output.elements), spec.cores.count)
-    fits = _fit([*operands, output], spec)
-    operations = tasks.exact(output.elements * passes)
-    zero = np.zeros_like(operations)
+    fits = in_caches([*operands, output], spec)
+    work = tasks.exact(operations)
+    zero = np.zeros_like(work)
     columns = {
         "fetch": sum(
             (zero if found_in_cache(o, fits, spec) else tasks.share(o.size_bytes) for o in operands), zero
         ),
-        "load": sum((tasks.share(o.size_bytes) for o in operands), zero),
-        "compute": pointwise_cycles(operations, spec),
+        "load": sum((tasks.share(o.size_bytes) for o in operands), tasks.share(repeated_bytes)),
+        "compute": pointwise_cycles(work, spec),
         **_written(tasks, output, fits),
     }
-    return Demands(tasks.kind_of_tile, columns, zero, operations, output.dtype)
+    return Demands(tasks.kind_of_tile, columns, zero, work, output.dtype)
 
 
 INDEX_BYTES = 4  # of a column index and of a row pointer, as libraries' CSR routines take them
@@ -177,7 +191,7 @@ def csr_demands(product: Product, nonzeros: int, spec: CpuSpec) -> Demands:
     product; neither fills vector registers."""
     cores = spec.library.sparse_cores or spec.cores.count
     tasks = cut(product.n, cores, parts=1)
-    fits = _fit([product.a, product.b, product.output], spec)
+    fits = in_caches([product.a, product.b, product.output], spec)
     macs = tasks.exact(nonzeros * product.m)
     fitted = spec.calibration
     # Demands are in cycles of the vector clock, and walking an index runs at the scalar one.
@@ -196,7 +210,8 @@ def csr_demands(product: Product, nonzeros: int, spec: CpuSpec) -> Demands:
         "compute": cycles + pointwise_cycles(operations, spec),
         **_written(tasks, product.output, fits),
     }
-    return Demands(tasks.kind_of_tile, columns, macs, operations, product.a.dtype)
+    mapping = RowMapping(product.batch, product.m, product.n, product.k, "n", tasks.ends, sparse=True)
+    return Demands(tasks.kind_of_tile, columns, macs, operations, product.a.dtype, mapping)
 
 
 def _latency_hidden(conv: Conv2d, spec: CpuSpec) -> Fraction:
@@ -220,7 +235,7 @@ def touched_bytes(conv: Conv2d, size: int) -> int:
     return size
 
 
-def _fit(operands: Sequence[Operand], spec: CpuSpec) -> bool:
+def in_caches(operands: Sequence[Operand], spec: CpuSpec) -> bool:
     """Whether what streams past fits in all last caches together."""
     return sum(o.size_bytes for o in operands) <= spec.caches * spec.cache.size_bytes
 

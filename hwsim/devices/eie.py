@@ -20,7 +20,8 @@ from hwsim.devices.eie_matrix import Matrix, read_broadcast, read_matrix, transp
 from hwsim.devices.eie_pipeline import ACTIVATION_BITS, CAUSES, COLUMN_BITS, eie_components, make_pipeline
 from hwsim.devices.eie_tiles import ArrayWork, TileMoves, array_work, tile_moves
 from hwsim.devices.eie_weights import column_parts, store_weights
-from hwsim.devices.systolic_vector import VECTOR_KINDS, result_operations, vector_tiles
+from hwsim.devices.vector_tiles import vector_tiles
+from hwsim.devices.vector_work import VECTOR_KINDS, result_operations, vector_operations
 from hwsim.errors import CapacityError, UnsupportedError
 from hwsim.plan import Cause, Component, Pipeline, Plan
 from hwsim.plan.mapping import StreamMapping
@@ -90,6 +91,9 @@ class EieDevice:
                 return f"the PEs multiply {self.spec.dtype}, not {given}; leave --dtype out"
             if dict(operator.attributes).get("trans_a", False):
                 return "the first operand of a product cannot be transposed on the way in"
+            if isinstance(operator.problem, Matmul) and operator.problem.B > 1:
+                several = f"it has a matrix for each of {operator.problem.B} products"
+                return f"{several}, and the PEs hold one for all: split the operator"
             return ""
         if operator.kind in ("view", "transfer"):
             return ""
@@ -97,6 +101,11 @@ class EieDevice:
             if self.spec.pointwise_lanes is None:
                 return f"a PE has nothing that can run a {operator.kind}; set pointwise_lanes"
             return ""
+        if operator.kind == "attention":
+            return (
+                "the PEs multiply a matrix that was compressed beforehand, and attention multiplies what the "
+                "network computes"
+            )
         if operator.kind == "recurrent":
             return (
                 "the PEs have no gates and feed no state back from step to step; as the EIE paper does, "
@@ -136,8 +145,7 @@ class EieDevice:
 
     def _make_plan(self, operator: Operator, residency: Residency | None) -> Plan:
         if isinstance(operator.problem, Transfer):
-            # Inputs lie here before the run and outputs after it, or outside.
-            return self._columns(np.zeros(1, dtype=np.int32), 1, {}, {}, {}, {})
+            return self._plan_transfer(operator.problem)
         if residency is None:
             return self._columns(np.zeros(0, dtype=np.int32), 0, {}, {}, {}, {})
         if isinstance(operator.problem, Conv2d | Matmul):
@@ -145,6 +153,21 @@ class EieDevice:
         return self._plan_vector(operator, residency)
 
     # -- plans -----------------------------------------------------------------------------------------
+
+    def _plan_transfer(self, problem: Transfer) -> Plan:
+        """The network's inputs lie here before the run and its outputs after it, or outside. What goes to
+        other devices or comes from them passes the activation memory."""
+        demands: dict[str, Int64Array] = {}
+        actions: dict[tuple[str, str], Int64Array] = {}
+        size = np.array([problem.size_bytes], dtype=np.int64)
+        wide = self.spec.pes * self.spec.activations.sram_width_bits // 8
+        if problem.direction == "send":
+            demands = {"load": size * problem.to_memory, "fetch": -(-size // wide)}
+            actions = {("activation_sram", "read"): size}
+        elif problem.direction == "receive":
+            demands = {"drain": -(-size // wide), "store": size * problem.to_memory}
+            actions = {("activation_sram", "write"): size}
+        return self._columns(np.zeros(1, dtype=np.int32), 1, demands, {}, {}, actions)
 
     def _plan_product(self, operator: Operator, problem: Conv2d | Matmul, residency: Residency) -> Plan:
         spec = self.spec
@@ -233,7 +256,7 @@ class EieDevice:
     def _plan_vector(self, operator: Operator, residency: Residency) -> Plan:
         lanes = self.spec.pes * (self.spec.pointwise_lanes or 1)
         tiles = vector_tiles(operator, residency, "activations.sram")
-        work = tiles.results * result_operations(operator)
+        work = tiles.operations(operator)
         outside = tiles.share(residency.operands, "memory") + tiles.share(residency.operands, "weights")
         inside = tiles.share(residency.operands, "chip")
         written = tiles.share([residency.output], residency.output.place)
@@ -246,7 +269,7 @@ class EieDevice:
         streams = {"stream": outside > 0}
         actions = {
             ("pointwise", f"op_{residency.output.dtype}"): work,
-            ("activation_sram", "read"): inside + outside,
+            ("activation_sram", "read"): tiles.buffer_reads(operator, residency, inside + outside),
             ("activation_sram", "write"): written,
         }
         return self._columns(tiles.kind_of_tile, len(written), demands, streams, streams, actions)
@@ -281,7 +304,8 @@ class EieDevice:
             plan = self.plan(operator, residency)
             work, width = plan.action_totals["arithmetic", f"mac_{self.spec.dtype}"], self.spec.pes
         else:
-            work = residency.output.elements * result_operations(operator)
+            results = residency.output.elements
+            work = vector_operations(operator, results, results)
             width = self.spec.pes * (self.spec.pointwise_lanes or 1)
         found["pes"] = int(Fraction(work * PS_PER_S, width * self.clock_hz))
         return found

@@ -81,13 +81,15 @@ def read_matrix(
     with another queue. Raises UnsupportedError for weights that are not shared."""
     reals = read_values(weights.tensor)
     book = weights.tensor.codebook
-    groups, group_of = (1, None) if 0 < len(book) <= values else value_groups(reals, values)
-    if groups > MOST_GROUPS:
+    shared = 0 < len(book) <= values
+    # Counted before groups are made, which takes minutes for millions of different values.
+    if not shared and np.count_nonzero(np.unique(reals)) > MOST_GROUPS * values:
         raise UnsupportedError(
             f"its weights have more than {MOST_GROUPS * values:,} different values besides zero, and a table "
             f"tells {values} apart (one more is the zero of the padding): share them first, as in "
             "hwsim compress NETWORK --recipe eie"
         )
+    groups, group_of = (1, None) if shared else value_groups(reals, values)
     parts = []
     for group in range(groups):
         own = reals if groups == 1 or group_of is None else np.where(group_of == group + 1, reals, 0)

@@ -51,7 +51,7 @@ def store_weights(
             continue
         name = op.inputs[1]
         users.setdefault(name, []).extend(step.tensor for step in op.epilogue if step.tensor)
-        if reason := _unfit(op, op.problem, workload, contents):
+        if reason := _unfit(op, workload, contents):
             raise UnsupportedError(f"operator {op.name} {reason}")
         if name in needs:
             continue
@@ -69,21 +69,15 @@ def store_weights(
     return WeightStorage(sizes, frozenset(kept | beside), taken, tuple(_notes(spec, needs, kept, tables)))
 
 
-def _unfit(
-    op: Operator, problem: Conv2d | Matmul, workload: Workload, contents: Mapping[str, Contents]
-) -> str:
+def _unfit(op: Operator, workload: Workload, contents: Mapping[str, Contents]) -> str:
     """Why a product is none of a compressed matrix with vectors, or an empty string."""
     first, second = op.inputs[:2]
-    if contents[second].nonzero is not None:
+    if contents[second].nonzero is not None or workload.tensors[second].role == "cache":
         return (
             "multiplies two tensors that the network computes, and the matrix must be compressed beforehand"
         )
     if contents[first].nonzero is None:
         return "has no activations: both of its operands are weights"
-    if isinstance(problem, Matmul) and workload.tensors[second].elements != problem.K * problem.N:
-        return (
-            f"has a matrix for each of {problem.B} products, and the PEs hold one for all: split the operator"
-        )
     for name in (first, second):
         grid = workload.tensors[name].quantisation
         if grid is not None and any(grid.zero_points):

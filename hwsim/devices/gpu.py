@@ -12,6 +12,7 @@ import numpy as np
 from hwsim.design.kinds.gpu import GpuSpec
 from hwsim.devices.columns import lay_out
 from hwsim.devices.cpu_stream import store_sparse
+from hwsim.devices.gpu_attention import attention_demands, attention_job
 from hwsim.devices.gpu_blocked import Job, Side, best_choice, block_demands
 from hwsim.devices.gpu_conv import (
     conv_demands,
@@ -21,19 +22,22 @@ from hwsim.devices.gpu_conv import (
 )
 from hwsim.devices.gpu_demands import Demands, ends_apart
 from hwsim.devices.gpu_machine import Machine, machine_of
+from hwsim.devices.gpu_persistent import persistent_demands, persists
 from hwsim.devices.gpu_pipeline import causes, gpu_components, make_pipeline, pool_name
 from hwsim.devices.gpu_recurrent import Recurrence, recurrent_demands
 from hwsim.devices.gpu_stream import csr_demands, narrow_demands, vector_demands
-from hwsim.devices.systolic_vector import UNIT_KINDS, result_operations, vector_operations
+from hwsim.devices.gpu_structured import keep_structured
+from hwsim.devices.vector_work import UNIT_KINDS, repeated_bytes, result_operations, vector_operations
 from hwsim.errors import UnsupportedError
 from hwsim.plan import Component, Pipeline, Plan
+from hwsim.plan.attention import unseen_bytes
 from hwsim.plan.residency import Contents, Operand, Residency, WeightStorage
 from hwsim.tensor.formats import accumulator_format, format_bits
 from hwsim.units import PS_PER_S
-from hwsim.workload.graph import Workload
-from hwsim.workload.operators import Conv2d, Matmul, Operator, Recurrent, Transfer
+from hwsim.workload.graph import Workload, multiplied
+from hwsim.workload.operators import Attention, Conv2d, Matmul, Operator, Recurrent, Transfer
 
-PRODUCT_KINDS = ("conv2d", "matmul", "recurrent")
+PRODUCT_KINDS = ("conv2d", "matmul", "recurrent", "attention")
 
 UNMODELLED = (
     "first-level caches and texture units: operands come from the second-level cache for each thread block",
@@ -81,8 +85,9 @@ class GpuDevice:
     def supports(self, operator: Operator, formats: Sequence[str]) -> str:
         if operator.kind in PRODUCT_KINDS:
             known = self.spec.units
-            if formats[0] != formats[1]:
-                return f"a GPU multiplies operands of one format, not {formats[0]} by {formats[1]}"
+            for other in formats[1 : len(multiplied(operator))]:
+                if formats[0] != other:
+                    return f"a GPU multiplies operands of one format, not {formats[0]} by {other}"
             if formats[0] not in known:
                 return (
                     f"the multiprocessors multiply {', '.join(known)}, not {formats[0]}; choose one with "
@@ -94,9 +99,10 @@ class GpuDevice:
         return f"the gpu kind has no way to run a {operator.kind}"
 
     def weight_storage(self, workload: Workload, contents: Mapping[str, Contents]) -> WeightStorage:
-        """Weights of matrix products that are sparse enough, in CSR; the rest dense."""
+        """Weights of matrix products that are stored 2:4 as they are, where units skip their zeros; others
+        that are sparse enough in CSR; the rest dense."""
         del contents  # never read: time follows from how many weights are zero, not from which
-        return store_sparse(workload, self.spec.sparse_below)
+        return keep_structured(workload, store_sparse(workload, self.spec.sparse_below), self.spec.units)
 
     # -- plans -----------------------------------------------------------------------------------------
 
@@ -119,15 +125,23 @@ class GpuDevice:
         if reason := self.supports(operator, [o.dtype for o in residency.operands]):
             raise UnsupportedError(f"operator {operator.name} ({operator.kind}): {reason}")
         if operator.kind in UNIT_KINDS:
-            return self._columns(self._vector(operator, residency), launched=residency.output.dtype)
-        dtype = residency.operands[0].dtype
+            return self._columns(self._vector(operator, residency), launched=True)
         if isinstance(operator.problem, Recurrent):
             layer = operator.problem
             constants = sum(o.size_bytes for o in residency.operands[1 + layer.weights :])
-            demands = recurrent_demands(self._recurrence(layer, residency), self.machine)
-            return self._columns(demands, constants, dtype)
+            shape = self._recurrence(layer, residency)
+            persistent = self.spec.recurrent == "persistent" and persists(shape, self.machine)
+            demands = (persistent_demands if persistent else recurrent_demands)(shape, self.machine)
+            return self._columns(demands, constants, launched=True)
+        if isinstance(operator.problem, Attention):
+            miss, spec = self._misses(residency), self.spec
+            job = attention_job(
+                operator.problem, residency, (miss.operands, miss.output), spec.multiprocessors,
+                spec.l2.size_bytes, self.machine,
+            )  # fmt: skip
+            return self._columns(attention_demands(job, self.machine), launched=True)
         constants = sum(o.size_bytes for o in residency.operands[2:])
-        return self._columns(self._product(operator, residency), constants, dtype)
+        return self._columns(self._product(operator, residency), constants, launched=True)
 
     def _recurrence(self, layer: Recurrent, residency: Residency) -> Recurrence:
         """Weights are fetched in the first step of a cold run, and in every step as far as the cache has no
@@ -135,7 +149,7 @@ class GpuDevice:
         miss, x, out = self._misses(residency), residency.operands[0], residency.output
         weight_bytes = sum(o.size_bytes for o in residency.operands[1 : 1 + layer.weights])
         # A state, the one before, and the gates.
-        kept = layer.N * layer.H * (layer.gates + 2) * format_bits(x.dtype) // 8
+        kept = layer.N * (layer.H * layer.gates + 2 * layer.S) * format_bits(x.dtype) // 8
         grown = self._grown(weight_bytes + kept)
         first = 1.0 if self.spec.cache_state == "cold" else grown
         return Recurrence(
@@ -148,9 +162,11 @@ class GpuDevice:
         if isinstance(operator.problem, Conv2d):
             return conv_demands(conv_plan(operator.problem, job, machine), operator.problem, machine)
         nonzeros = residency.operands[1].nonzeros
-        if nonzeros is not None:
+        if nonzeros is not None and not job.structured:
             return csr_demands(job, nonzeros, machine)
-        if min(job.m, job.n) <= machine.narrow[job.dtype]:
+        if not job.structured and min(job.m, job.n) <= (
+            machine.narrow[job.dtype] if _lies_narrow(operator, job) else 1
+        ):
             return narrow_demands(job, machine)
         return block_demands(job, best_choice(job, machine), machine)
 
@@ -174,7 +190,7 @@ class GpuDevice:
             batch, m, n, k, a.dtype, format_bits(residency.output.dtype),
             Side(a.size_bytes, miss.operands[0], strided=layout[0] == "t"),
             Side(b.size_bytes, miss.operands[1], strided=layout[1] == "n"),
-            miss.output, fitted.gemm_share, fitted.slab_latency_s, pointwise,
+            miss.output, fitted.gemm_share, fitted.slab_latency_s, pointwise, structured=b.structured,
         )  # fmt: skip
 
     def _vector(self, operator: Operator, residency: Residency) -> Demands:
@@ -182,13 +198,19 @@ class GpuDevice:
         elements = residency.output.elements
         operations = vector_operations(operator, elements, max(1, elements))
         operands = tuple(zip(residency.operands, miss.operands, strict=True))
-        return vector_demands(operands, residency.output, miss.output, operations, self.machine)
+        again = repeated_bytes(operator, residency)
+        return vector_demands(operands, residency.output, miss.output, operations, again, self.machine)
 
     def _transferred(self, problem: Transfer) -> Demands:
-        """The network's inputs lie in memory, and are brought into an empty cache; its results stay."""
+        """The network's inputs lie in memory, and are brought into an empty cache; its results stay. What goes
+        to other devices or comes from them passes the second-level cache."""
+        size, one = np.array([problem.size_bytes], dtype=np.int64), np.ones(1, dtype=np.int64)
+        ways = {"send": ("load", "fetch"), "receive": ("store", "write_back")}
+        if problem.direction in ways:
+            near, far = ways[problem.direction]
+            return Demands(np.zeros(1, dtype=np.int32), {near: size, far: size * problem.to_memory}, one)
         cold = problem.direction == "in" and not problem.to_memory and self.spec.cache_state == "cold"
-        moved = np.array([problem.size_bytes if cold else 0], dtype=np.int64)
-        return Demands(np.zeros(1, dtype=np.int32), {"fetch": moved}, np.ones(1, dtype=np.int64))
+        return Demands(np.zeros(1, dtype=np.int32), {"fetch": size * cold}, one)
 
     def _misses(self, residency: Residency) -> _Figures:
         """What the cache holds of an operator's tensors goes down from all to nothing as they grow from half
@@ -208,16 +230,16 @@ class GpuDevice:
         """The share that the cache does not hold of so many bytes in turn."""
         return min(1.0, max(0.0, 2 * size_bytes / self.spec.l2.size_bytes - 1))
 
-    def _columns(self, demands: Demands, constant_bytes: int = 0, launched: str = "") -> Plan:
-        """Lay demands out in the pipeline's order. The first tile launches the operator, in the number format
-        `launched` (none: nothing is launched), and fetches the constants of its fused steps."""
+    def _columns(self, demands: Demands, constant_bytes: int = 0, *, launched: bool = False) -> Plan:
+        """Lay demands out in the pipeline's order. The first tile launches the operator, where anything is
+        launched, and fetches the constants of its fused steps."""
         demands = ends_apart(demands)
         kinds = len(demands.resident)
         first = np.zeros(kinds, dtype=np.bool_)
         first[demands.kind_of_tile[:1]] = True
         zero = np.zeros(kinds, dtype=np.int64)
         columns = dict(demands.columns)
-        columns["launch"] = np.where(first, self._launch_cycles(launched) if launched else 0, 0)
+        columns["launch"] = np.where(first, self._launch_cycles() if launched else 0, 0)
         for name in ("fetch", "weights"):
             columns[name] = columns.get(name, zero) + np.where(first, constant_bytes, 0)
         assert demands.begins is not None
@@ -231,12 +253,10 @@ class GpuDevice:
             demands.actions, mapping=demands.mapping,
         )  # fmt: skip
 
-    def _launch_cycles(self, dtype: str) -> int:
-        """Of the harness that the design names, in that format where it gives one, else of one launch after
-        another."""
+    def _launch_cycles(self) -> int:
+        """Of the harness that the design names, else of one launch after another."""
         spec = self.spec
-        named = spec.calibration.launch_us
-        found = named.get(f"{spec.harness}/{dtype}", named.get(spec.harness))
+        found = spec.calibration.launch_us.get(spec.harness)
         return ceil((spec.launch_s if found is None else found * 1e-6) * spec.clock.boost_hz)
 
     # -- figures ---------------------------------------------------------------------------------------
@@ -257,6 +277,8 @@ class GpuDevice:
             # Weights may stay in a cache that inputs and results of all steps would overflow.
             weights = residency.operands[1 : 1 + operator.problem.weights]
             outside -= sum(o.size_bytes for o in weights if o.place != "chip")
+        if isinstance(operator.problem, Attention):
+            outside -= unseen_bytes(operator.problem, residency.operands)
         found = {"memory": 0 if hot else outside * PS_PER_S // spec.memory.bandwidth_bytes_per_s}
         if operator.kind in PRODUCT_KINDS:
             rate = spec.units[residency.operands[0].dtype].macs_per_cycle * spec.clock.boost_hz
@@ -265,7 +287,7 @@ class GpuDevice:
 
     def _least_macs(self, operator: Operator, residency: Residency) -> int:
         """Multiplications of the chosen algorithm: with stored weights only, those that are stored."""
-        if isinstance(operator.problem, Recurrent):
+        if isinstance(operator.problem, Recurrent | Attention):
             return operator.problem.macs
         job = self._lowered(operator, residency)
         if isinstance(operator.problem, Conv2d):
@@ -280,6 +302,12 @@ class GpuDevice:
 
     def components(self) -> tuple[Component, ...]:
         return gpu_components(self.spec)
+
+
+def _lies_narrow(operator: Operator, job: Job) -> bool:
+    """Whether the narrow operand lies as kernels for narrow matrices want it, along the sums (of gemmSN there
+    is _NN and _TN, and no _NT), or as nobody said."""
+    return "layout" not in dict(operator.attributes) or (job.a if job.m < job.n else job.b).strided
 
 
 def layout_of(operator: Operator) -> str:

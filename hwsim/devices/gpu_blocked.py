@@ -9,7 +9,8 @@ is split, partial sums go to memory, and a second kernel adds them up."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from math import ceil, sqrt
 
 import numpy as np
@@ -18,11 +19,12 @@ from hwsim.devices.gpu_demands import Demands, Int64Array, kernels, part_of, poi
 from hwsim.devices.gpu_machine import HeldBlock, Machine
 from hwsim.devices.gpu_tiles import Block
 from hwsim.errors import CapacityError
-from hwsim.plan.mapping import GemmMapping
+from hwsim.plan.mapping import GemmMapping, SplitMapping
 from hwsim.plan.program import check_tiles
 from hwsim.plan.tiling import TileKinds, tile_kinds
 from hwsim.tensor.formats import accumulator_format, format_bits
 
+INDEX_BITS = 2  # of each number kept by 2:4
 LEAST_SLABS = 4  # of a part of a split sum: less is not worth a second kernel
 PROLOGUE_SLABS = 2  # waited for before the loop and behind it: the first slab, and the results' way out
 # Of a load that the cache serves, over one from memory: some 200 of 400 to 900 cycles in the microbenchmarks
@@ -50,7 +52,8 @@ class Side:
 @dataclass(frozen=True, slots=True)
 class Job:
     """`batch` products of m x k by k x n in one number format, as a kernel sees them. `share` is the fitted
-    share of the multiply rate; `stays` the share of the results that need not leave the cache."""
+    share of the multiply rate; `write_miss` the share of the results that leaves the cache. The second
+    operand of a `structured` product is stored 2:4."""
 
     batch: int
     m: int
@@ -65,10 +68,18 @@ class Job:
     slab_latency_s: float
     pointwise: int = 0
     splits: bool = True
+    structured: bool = False
 
     @property
     def macs(self) -> int:
-        return self.batch * self.m * self.n * self.k
+        return self.batch * self.m * self.n * self.k // (2 if self.structured else 1)
+
+    @property
+    def weight_bits(self) -> Fraction:
+        """Bits of the second operand for each step of the sum: half of the numbers, with two bits of index
+        each, where it is structured."""
+        bits = format_bits(self.dtype)
+        return Fraction(bits + INDEX_BITS, 2) if self.structured else Fraction(bits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,13 +142,20 @@ def estimate_s(job: Job, held: HeldBlock, parts: int, machine: Machine) -> float
 def block_cycles(job: Job, held: HeldBlock, tiles: int, slabs: int, machine: Machine) -> float:
     """Cycles that one thread block occupies its multiprocessor, for a tile computed whole over `slabs` slabs:
     the larger of its products and its share of the wait for a slab, and the wait before and behind the loop.
-    Blocks that a multiprocessor holds at once share the waits."""
+    Blocks that a multiprocessor holds at once share the waits. With one stage of slabs a block waits, for the
+    latency and until memory has delivered the slabs of all blocks, before it multiplies."""
     block = held.block
     rate = machine.macs_per_cycle[job.dtype] * job.share
+    rate *= machine.structured_rate[job.dtype] if job.structured else 1
     products = block.m * block.n * block.k / (rate * block.side_share)
     share = min(held.resident, _count(tiles, machine.count))
     wait = _latency_s(job) * machine.clock_hz / share
-    return slabs * max(products, wait) + PROLOGUE_SLABS * wait
+    each = max(products, wait)
+    if block.stages == 1:
+        slab = block.k * (block.m * job.a.miss + block.n * job.b.miss) * format_bits(job.dtype) / 8
+        arrived_s = min(tiles, machine.count * held.resident) * slab / machine.memory_bytes_per_s
+        each = max(products, wait + (products + arrived_s * machine.clock_hz) / share)
+    return slabs * each + PROLOGUE_SLABS * wait
 
 
 def _latency_s(job: Job) -> float:
@@ -200,8 +218,8 @@ def _passed_bytes(job: Job, block: Block) -> tuple[int, int]:
     bits = format_bits(job.dtype)
     rows = _count(job.m, block.m)
     a = job.batch * job.m * job.k * _count(job.n, block.n) * bits
-    b = job.batch * job.k * job.n * rows * bits // min(block.cluster, rows)
-    return -(-a // 8), -(-b // 8)
+    b = job.batch * job.k * job.n * rows * job.weight_bits / min(block.cluster, rows)
+    return -(-a // 8), ceil(b / 8)
 
 
 def _partial_bytes(job: Job, parts: int) -> int:
@@ -215,6 +233,7 @@ def block_demands(job: Job, choice: Choice, machine: Machine) -> Demands:
     mapping = GemmMapping(
         job.batch, job.m, job.n, job.k,
         min(block.m, job.m), min(block.n, job.n), min(depth, job.k),
+        sharing=min(block.cluster, _count(job.m, block.m)),
     )  # fmt: skip
     check_tiles(mapping.tiles, "the operator needs", "", "use a smaller batch")
     t = tile_kinds(mapping)
@@ -223,7 +242,8 @@ def block_demands(job: Job, choice: Choice, machine: Machine) -> Demands:
     cycles = np.array([ceil(one) for one in found], dtype=np.int64)
     bits = format_bits(job.dtype)
     a = -(-t.m * t.k * bits // 8)
-    b = -(-t.k * t.n * bits // (8 * min(block.cluster, _count(job.m, block.m))))
+    wide = job.weight_bits / (8 * mapping.sharing)
+    b = -(-t.k * t.n * wide.numerator // wide.denominator)
     delivered = _shares(job, mapping, choice.held, (t.m * t.k, t.k * t.n), machine)
     out = -(-t.m * t.n * job.output_bits // 8)
     head = -(-delivered // np.maximum(1, slabs))
@@ -238,7 +258,7 @@ def block_demands(job: Job, choice: Choice, machine: Machine) -> Demands:
         "store": out,
         "write_back": out if parts > 1 else part_of(out, job.write_miss),
     }
-    macs = t.m * t.n * t.k
+    macs = t.m * t.n * t.k // (2 if job.structured else 1)
     actions = {
         (machine.units[job.dtype], f"mac_{job.dtype}"): macs,
         ("shared_memory", "write"): a + b,
@@ -247,7 +267,10 @@ def block_demands(job: Job, choice: Choice, machine: Machine) -> Demands:
     if parts == 1 and job.pointwise:
         actions["lanes", f"op_{job.dtype}"] = t.m * t.n * job.pointwise
     one = Demands(t.kind_of_tile, columns, np.full(len(t.m), choice.held.resident), actions, mapping)
-    return one if parts == 1 else kernels(one, _adding(job, parts, machine))
+    if parts == 1:
+        return one
+    adding = _adding(job, parts, machine)
+    return replace(kernels(one, adding), mapping=SplitMapping(mapping, len(adding.kind_of_tile)))
 
 
 def _shares(

@@ -16,6 +16,7 @@ from hwsim.devices.gpu_blocked import Choice, Job, Side, best_choice, block_dema
 from hwsim.devices.gpu_demands import Demands, kernels
 from hwsim.devices.gpu_machine import Machine
 from hwsim.devices.gpu_stream import moving_demands
+from hwsim.plan.mapping import GemmMapping, WinogradMapping
 from hwsim.tensor.formats import format_bits
 from hwsim.workload.operators import WINOGRAD_OPERATIONS, Conv2d
 
@@ -40,6 +41,7 @@ class ConvPlan:
     before_bytes: tuple[int, int] = (0, 0)  # read and written by the transform of the input
     after_bytes: tuple[int, int] = (0, 0)
     operations: tuple[int, int] = (0, 0)
+    minimal: int = 0  # side of the tiles of results that Winograd's filtering makes; 0 where it is not taken
 
 
 def conv_plan(conv: Conv2d, product: Job, machine: Machine) -> ConvPlan:
@@ -60,7 +62,7 @@ def conv_plan(conv: Conv2d, product: Job, machine: Machine) -> ConvPlan:
     )
     found = [_chosen(implicit, machine)]
     if product.dtype == "fp32" and _minimal(conv):
-        found.append(_chosen(_one_kernel(conv, implicit), machine))
+        found.append(replace(_chosen(_one_kernel(conv, implicit), machine), minimal=2))
         found.append(_transformed(conv, implicit, machine))
     return min(found, key=lambda plan: plan.seconds)
 
@@ -70,11 +72,17 @@ def conv_demands(plan: ConvPlan, conv: Conv2d, machine: Machine) -> Demands:
     products = block_demands(plan.job, plan.choice, machine)
     if _channels(conv, plan.job.dtype) != conv.C // conv.groups:
         products = _without_padding(products, plan.job, conv, machine)
+    if plan.minimal:
+        assert isinstance(products.mapping, GemmMapping)
+        products = replace(products, mapping=WinogradMapping(conv, plan.minimal, products.mapping))
     if not any(plan.before_bytes):
         return products
     before = moving_demands(*plan.before_bytes, plan.operations[0], plan.job.dtype, machine)
     after = moving_demands(*plan.after_bytes, plan.operations[1], plan.job.dtype, machine)
-    return kernels(before, products, after)
+    around = len(before.kind_of_tile), len(after.kind_of_tile)
+    assert isinstance(products.mapping, WinogradMapping)
+    mapping = replace(products.mapping, before=around[0], after=around[1])
+    return replace(kernels(before, products, after), mapping=mapping)
 
 
 def _channels(conv: Conv2d, dtype: str) -> int:
@@ -125,17 +133,20 @@ def _transformed(conv: Conv2d, implicit: Job, machine: Machine) -> ConvPlan:
     reached = machine.memory_bytes_per_s
     choice = best_choice(job, machine)
     seconds = choice.seconds + sum((*before, *after)) / reached
-    return ConvPlan(job, choice, seconds, before, after, work)
+    return ConvPlan(job, choice, seconds, before, after, work, minimal=4)
 
 
 def _without_padding(demands: Demands, job: Job, conv: Conv2d, machine: Machine) -> Demands:
     """Multiplications by the zeros of padded channels take time and are not counted."""
     key = (machine.units[job.dtype], f"mac_{job.dtype}")
-    padded = _channels(conv, job.dtype)
+    padded, depth = _channels(conv, job.dtype), conv.C // conv.groups
+    assert isinstance(demands.mapping, GemmMapping)
+    terms = depth * conv.R * conv.S
     return replace(
         demands,
-        actions={**demands.actions, key: demands.actions[key] * (conv.C // conv.groups) // padded},
-        mapping=None,
+        actions={**demands.actions, key: demands.actions[key] * depth // padded},
+        # Whole sums: convolutions are not split.
+        mapping=replace(demands.mapping, k=terms, tile_k=terms, padded_k=demands.mapping.k),
     )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwsim.devices.gpu_machine import Machine
-from hwsim.plan.mapping import GemmMapping
+from hwsim.plan.mapping import TileMapping
 
 Int64Array = NDArray[np.int64]
 K = TypeVar("K")
@@ -27,7 +27,7 @@ class Demands:
     columns: Mapping[str, Int64Array]
     resident: Int64Array
     actions: Mapping[tuple[str, str], Int64Array] = field(default_factory=dict)
-    mapping: GemmMapping | None = None
+    mapping: TileMapping | None = None
     begins: NDArray[np.bool_] | None = None
     ends: NDArray[np.bool_] | None = None
 

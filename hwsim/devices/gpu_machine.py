@@ -32,13 +32,16 @@ class Machine:
     count: int
     lanes: int
     clock_hz: int
+    register_bytes: int  # of all multiprocessors together
     memory_bytes_per_s: float
     cache_bytes_per_s: float
     library: str
     splits: tuple[int, ...]
     macs_per_cycle: Mapping[str, float]
+    structured_rate: Mapping[str, int]  # times macs_per_cycle, for weights stored 2:4
     blocks: Mapping[str, tuple[HeldBlock, ...]]
     narrow: Mapping[str, int]  # the side up to which a product goes to the kernel for narrow matrices
+    recurrent: Mapping[str, tuple[HeldBlock, ...]]  # tiles of recurrent layers, where there are some apart
     units: Mapping[str, str]  # the component that multiplies
     fitted: GpuCalibrationSpec
     products: Mapping[str, GpuProductsSpec]
@@ -53,6 +56,7 @@ def machine_of(spec: GpuSpec) -> Machine:
         count=spec.multiprocessors.count,
         lanes=spec.multiprocessors.lanes,
         clock_hz=spec.clock.boost_hz,
+        register_bytes=4 * spec.multiprocessors.count * spec.multiprocessors.registers,
         memory_bytes_per_s=spec.memory.bandwidth_bytes_per_s * fitted.memory_share,
         cache_bytes_per_s=spec.l2.bytes_per_cycle * spec.clock.boost_hz * fitted.l2_share,
         library=spec.library,
@@ -60,8 +64,10 @@ def machine_of(spec: GpuSpec) -> Machine:
         macs_per_cycle={
             name: unit.macs_per_cycle * clock_share(spec, name) for name, unit in spec.units.items()
         },
+        structured_rate={name: unit.structured_rate for name, unit in spec.units.items()},
         blocks={name: _held(spec, name) for name in spec.units},
         narrow={name: library.narrow if plain[name] else 1 for name in spec.units},
+        recurrent={name: _held_recurrent(spec, name) for name in spec.units},
         units={name: f"{unit.unit}_{name}" for name, unit in spec.units.items()},
         fitted=fitted,
         products={name: spec.products(name) for name in spec.units},
@@ -76,6 +82,15 @@ def _held(spec: GpuSpec, dtype: str) -> tuple[HeldBlock, ...]:
     if spec.units[dtype].unit == "tensor":
         menu = tuple(replace(block, k=block.k * 16 // format_bits(dtype)) for block in library.tensor)
     found = ((block, resident_blocks(spec, block, dtype)) for block in menu)
+    return tuple(HeldBlock(block, resident) for block, resident in found if resident)
+
+
+def _held_recurrent(spec: GpuSpec, dtype: str) -> tuple[HeldBlock, ...]:
+    """The library's tiles for steps of recurrent layers, where it has some apart and they fit."""
+    if spec.units[dtype].unit != "plain":
+        return ()
+    blocks = LIBRARIES[spec.library].recurrent
+    found = ((block, resident_blocks(spec, block, dtype)) for block in blocks)
     return tuple(HeldBlock(block, resident) for block, resident in found if resident)
 
 

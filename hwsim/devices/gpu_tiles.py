@@ -76,23 +76,32 @@ def _tensor(depth: int, stages: int, cluster: int = 1) -> tuple[Block, ...]:
 @dataclass(frozen=True, slots=True)
 class LibraryMenu:
     """One generation. `splits` are the numbers of parts that a sum may be cut into; products with a side of
-    up to `narrow` in plain floats go to a kernel for narrow matrices, which reads the other operand again for
-    each four of them (gemmSN in profiles of CUDA 8; a matrix-vector kernel where `narrow` is 1)."""
+    up to `narrow` in plain floats go to a kernel for narrow matrices, which passes over the other operand
+    again for each four of them (gemmSN_NN and gemmSN_TN in profiles of CUDA 8; a matrix-vector kernel where
+    `narrow` is 1). `recurrent` are tiles that steps of a recurrent layer take in plain floats for more
+    sequences than are narrow: the first for as many as its side has, the second for more of them in layers
+    with several gates."""
 
     plain: tuple[Block, ...]
     tensor: tuple[Block, ...]
     splits: tuple[int, ...]
     narrow: int
+    recurrent: tuple[Block, ...] = ()
 
 
 NARROW_STEP = 4
+# One stage: a slab is loaded when the one before has been multiplied. That cuDNN 5 and 6 take such kernels on
+# Pascal is read from DeepBench's layers. A step of a plain layer with 32 sequences takes twice that of 64,
+# nearly the same for 1,760 to 8,448 rows of weights on both parts, and for each slab about a load's latency,
+# the transfer and the products one behind another; so do LSTMs with 64 and 128, and plain layers do not.
+UNBUFFERED = (Block(32, 128, 8, 64, 120, stages=1), Block(64, 128, 8, 128, 120, stages=1))
 UNSPLIT = (1,)
 SPLITS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 40, 48, 64, 96, 128)
 
 LIBRARIES: Mapping[str, LibraryMenu] = MappingProxyType(
     {
         "cublas_7": LibraryMenu(PLAIN, (), UNSPLIT, 1),
-        "cublas_8": LibraryMenu(PLAIN, (), UNSPLIT, 16),
+        "cublas_8": LibraryMenu(PLAIN, (), UNSPLIT, 16, UNBUFFERED),
         "cublas_10": LibraryMenu(PLAIN, _tensor(32, 2), SPLITS, 1),
         "cublas_11": LibraryMenu(PLAIN, _tensor(32, 3), SPLITS, 1),
         "cublas_12": LibraryMenu(PLAIN, _tensor(64, 4, 2), SPLITS, 1),

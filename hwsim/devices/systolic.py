@@ -8,10 +8,10 @@ waits for the operands of its operator. Pointwise and pooling operators run on t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +20,11 @@ from hwsim.design.kinds.systolic import SystolicSpec
 from hwsim.devices.columns import lay_out
 from hwsim.devices.systolic_gemm import ArrayShape, Gemm, GemmTiles, lower, mappings, tiles_of
 from hwsim.devices.systolic_parts import ideal_parts, native_bits, systolic_components
-from hwsim.devices.systolic_pipeline import CAUSES, make_pipeline
+from hwsim.devices.systolic_pipeline import CAUSES, make_pipeline, wait_name
 from hwsim.devices.systolic_recurrent import all_steps, step_moves, step_products
-from hwsim.devices.systolic_vector import UNIT_KINDS, result_operations, vector_operations, vector_tiles
+from hwsim.devices.systolic_shared import SharedPlans
+from hwsim.devices.vector_tiles import vector_tiles
+from hwsim.devices.vector_work import UNIT_KINDS, result_operations, vector_operations
 from hwsim.errors import UnsupportedError
 from hwsim.plan import Component, Pipeline, Plan, Resource
 from hwsim.plan.mapping import GemmMapping, StepMapping
@@ -71,6 +73,10 @@ class SystolicDevice:
         fastest = min(spec.array.cycles_per_row.values())
         self.macs_per_cycle = spec.array.rows * spec.array.cols / fastest
         self._plans: dict[object, Plan] = {}
+        self._shared = SharedPlans(
+            spec.array, spec.accumulators, spec.activation_unit.lanes, native_bits(spec), self.ideal,
+            self.host_link, self.pipeline.stages, tuple(sorted(pools)),
+        )  # fmt: skip
 
     # -- what the device can do ------------------------------------------------------------------------
 
@@ -81,6 +87,8 @@ class SystolicDevice:
             return self._multiplies(tuple((formats[0], b) for b in formats[1 : 1 + operator.problem.weights]))
         if operator.kind in (*UNIT_KINDS, "view", "transfer"):
             return ""
+        if operator.kind == "attention":
+            return "an array has no fused attention: lower it to two products and a softmax"
         return f"the systolic kind has no way to run a {operator.kind}"
 
     def _multiplies(self, pairs: Sequence[tuple[str, str]]) -> str:
@@ -106,10 +114,10 @@ class SystolicDevice:
         key = (operator.problem, residency, result_operations(operator))
         found = self._plans.get(key)
         if found is None:
-            found = self._plans[key] = self._make_plan(operator, residency)
+            found = self._plans[key] = self._make_plan(operator, residency, key)
         return found
 
-    def _make_plan(self, operator: Operator, residency: Residency | None) -> Plan:
+    def _make_plan(self, operator: Operator, residency: Residency | None, key: Hashable) -> Plan:
         if isinstance(operator.problem, Transfer):
             return self._plan_transfer(operator.problem)
         if residency is None:
@@ -117,26 +125,28 @@ class SystolicDevice:
         if reason := self.supports(operator, [o.dtype for o in residency.operands]):
             raise UnsupportedError(f"operator {operator.name} ({operator.kind}): {reason}")
         if operator.kind in UNIT_KINDS:
-            return self._plan_vector(operator, residency)
+            return self._shared.plan(key, self.pipeline, lambda: self._plan_vector(operator, residency))
         if isinstance(operator.problem, Recurrent):
             return self._plan_recurrent(operator, operator.problem, residency)
-        return self._best_gemm(operator, lower(operator, residency), residency)[1]
+        return self._best_gemm(operator, lambda: lower(operator, residency), residency, key)[1]
 
     # -- plans -----------------------------------------------------------------------------------------
 
-    def _best_gemm(self, operator: Operator, gemm: Gemm, residency: Residency) -> tuple[GemmMapping, Plan]:
+    def _best_gemm(
+        self, operator: Operator, lowered: Callable[[], Gemm], residency: Residency, key: Hashable
+    ) -> tuple[GemmMapping, Plan]:
         """The mapping whose busiest resource has the least to do, and its plan. The constants of fused steps
-        come with the first tile."""
-        extra = sum(o.size_bytes for o in residency.operands[2:] if o.place != "chip")
-        best: tuple[GemmMapping, Plan] | None = None
-        for mapping in mappings(gemm, self._array_shape, residency.stream_bytes):
-            side = f"on a {self.spec.array.rows} x {self.spec.array.cols} array"
-            check_tiles(mapping.tiles, f"operator {operator.name} needs", side, "use a larger array")
-            plan = self._gemm_columns(gemm, mapping, extra)
-            if best is None or self._floor_ps(plan) < self._floor_ps(best[1]):
-                best = mapping, plan
-        assert best is not None
-        return best
+        come with the first tile. `key` stands for the product."""
+
+        def candidates() -> Iterator[tuple[GemmMapping, Plan]]:
+            gemm = lowered()
+            extra = sum(o.size_bytes for o in residency.operands[2:] if o.place != "chip")
+            for mapping in mappings(gemm, self._array_shape, residency.stream_bytes):
+                side = f"on a {self.spec.array.rows} x {self.spec.array.cols} array"
+                check_tiles(mapping.tiles, f"operator {operator.name} needs", side, "use a larger array")
+                yield mapping, self._gemm_columns(gemm, mapping, extra)
+
+        return self._shared.best(key, self.pipeline, candidates, not self.spec.array.double_buffer)
 
     def _plan_recurrent(self, operator: Operator, problem: Recurrent, residency: Residency) -> Plan:
         """Steps one after the other; see `systolic_recurrent`."""
@@ -144,7 +154,11 @@ class SystolicDevice:
         if reason := self._multiplies([(gemm.a.dtype, gemm.b.dtype) for gemm in products]):
             raise UnsupportedError(f"operator {operator.name} ({problem.cell}): {reason}")
         mapping = StepMapping(
-            problem.T, tuple(self._best_gemm(operator, gemm, residency)[0] for gemm in products)
+            problem.T,
+            tuple(
+                self._best_gemm(operator, partial(_same, gemm), residency, (gemm, residency))[0]
+                for gemm in products
+            ),
         )
         moves = step_moves(problem, residency, self.spec.activation_unit.lanes, operator.name)
         what = f"operator {operator.name} ({problem.T:,} steps) needs"
@@ -273,9 +287,11 @@ class SystolicDevice:
 
     def _plan_transfer(self, problem: Transfer) -> Plan:
         size = np.array([problem.size_bytes], dtype=np.int64)
+        if problem.direction in ("send", "receive") and not self.host_link:
+            raise UnsupportedError("an array meets other devices at its host_link, and this one has none")
         if problem.direction == "background":
             demands = {"receive": size, "send": np.array([problem.out_bytes], dtype=np.int64)}
-        elif problem.direction == "in":
+        elif problem.direction in ("in", "receive"):
             demands = {"receive": size} if self.host_link else {} if problem.to_memory else {"load": size}
             if problem.to_memory and self.host_link:
                 demands["store"] = size
@@ -309,21 +325,6 @@ class SystolicDevice:
 
     # -- figures ---------------------------------------------------------------------------------------
 
-    def _floor_ps(self, plan: Plan) -> tuple[int, int]:
-        """What a mapping is chosen by: the busiest resource's time, then the sum over all resources."""
-        amounts: dict[str, int] = {}
-        for stage, total in zip(self.pipeline.stages, plan.stage_totals.tolist(), strict=True):
-            # Without a second weight plane, shifting in and computing take turns.
-            in_turns = stage.name == "shift" and not self.spec.array.double_buffer
-            name = "array" if in_turns else stage.resource
-            amounts[name] = amounts.get(name, 0) + total
-        busy = [
-            r.duration_ps(amounts[r.name])
-            for r in self.pipeline.resources
-            if r.servers == 1 and r.name in amounts
-        ]
-        return max(busy), sum(busy)
-
     def bound_ps(self, operator: Operator, residency: Residency | None) -> dict[str, int]:
         resources = {r.name: r for r in self.pipeline.resources}
         if isinstance(operator.problem, Transfer):
@@ -354,18 +355,7 @@ class SystolicDevice:
         return found
 
     def wait_name(self, consumer: Operator, operand: int, producer: Operator, place: str) -> str:
-        # Of a recurrent operator the first operand is all that another computes.
-        product = consumer.kind in ("conv2d", "matmul")
-        if isinstance(consumer.problem, Recurrent):
-            product = consumer.problem.I > 0
-        if place == "memory":
-            return "reload_weights" if product and operand > 0 else "reload"
-        if isinstance(consumer.problem, Transfer):
-            return "result"
-        stationary = product and operand == {"is": 0, "ws": 1}.get(self.spec.array.dataflow)
-        made = "raw" if producer.macs else "vector"
-        name = "input" if isinstance(producer.problem, Transfer) else made
-        return f"{name}_shift" if stationary else name
+        return wait_name(consumer, operand, producer, place, self.spec.array.dataflow)
 
     def _drain_cycles(self, operations: NDArray[np.int64]) -> NDArray[np.int64]:
         """Cycles of the activation unit for so many element operations."""
@@ -390,6 +380,10 @@ class SystolicDevice:
 
     def components(self) -> tuple[Component, ...]:
         return self._components
+
+
+def _same(gemm: Gemm) -> Gemm:
+    return gemm
 
 
 def _floor(resource: Resource, work: int, per_cycle: int) -> int:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hwsim.devices.systolic_vector import result_operations
+from hwsim.devices.vector_work import result_operations
 from hwsim.errors import CapacityError
 from hwsim.plan.mapping import GemmMapping
 from hwsim.plan.residency import Operand, Residency
@@ -151,10 +151,11 @@ def _fitting(
             "it: use a larger unified_buffer"
         )
     line = gemm.conv.Q if gemm.conv is not None else 1
-    if fits(rows, cols) and gemm.a.place == "chip":
-        yield rows, cols
-    elif fits(1, cols):
-        yield _most_rows(rows, line, lambda some: fits(some, cols)), cols
+    if fits(1, cols):
+        full = rows if fits(rows, cols) else _most(rows, lambda some: fits(some, cols))
+        # Of a map in memory, whole lines are read without overlap; more rows may fill the array better.
+        aligned = full if gemm.a.place == "chip" else _most_rows(rows, line, lambda some: fits(some, cols))
+        yield from ((some, cols) for some in dict.fromkeys((aligned, full)))
     if narrower and not fits(rows, cols):
         most = _most_rows(rows, line, lambda some: fits(some, 1))
         yield most, _most(cols, lambda some: fits(most, some))

@@ -6,6 +6,7 @@ from fractions import Fraction
 
 from hwsim.design.kinds.systolic import SystolicSpec
 from hwsim.plan import Cause, Pipeline, Resource, SlotPool, Stage, Wait
+from hwsim.workload.operators import Operator, Recurrent, Transfer
 
 UNLIMITED_SERVERS = 10**9  # a pure delay: sums of any number of tiles settle side by side
 
@@ -14,6 +15,7 @@ UNLIMITED_SERVERS = 10**9  # a pure delay: sums of any number of tiles settle si
 CAUSES = (
     Cause("input", "wait", "input"),
     Cause("input", "wait", "input_shift"),
+    Cause("input", "wait", "lookup"),
     Cause("input", "wait", "reload"),
     Cause("input", "wait", "reload_weights"),
     Cause("vector", "wait", "vector"),
@@ -116,7 +118,7 @@ def _pools(spec: SystolicSpec) -> tuple[SlotPool, ...]:
 def _waits(arrival: str) -> tuple[Wait, ...]:
     """Where an operator is held until its operands are there: before compute, or before the shift where
     activations are what is shifted in (the first operand with is, the second with ws); spilled ones before
-    they are fetched again."""
+    they are fetched again, and rows of a table before the places that are looked up have arrived."""
     return (
         Wait("raw", "compute", "drain"),
         Wait("vector", "compute", "drain"),
@@ -125,6 +127,26 @@ def _waits(arrival: str) -> tuple[Wait, ...]:
         Wait("raw_shift", "shift", "drain"),
         Wait("vector_shift", "shift", "drain"),
         Wait("input_shift", "shift", arrival),
+        Wait("lookup", "load", arrival),
         Wait("reload", "load", "store"),
         Wait("reload_weights", "weights", "store"),
     )
+
+
+def wait_name(consumer: Operator, operand: int, producer: Operator, place: str, dataflow: str) -> str:
+    """Which of the waits holds an operator back until that operand is there; see `Device.wait_name`."""
+    problem, made = consumer.problem, "raw" if producer.macs else "vector"
+    if isinstance(problem, Recurrent):
+        # What it begins with is multiplied, and comes with the weights: constants, which never wait.
+        product, held = problem.I > 0 or operand > 0, dataflow == "is"
+    else:
+        product, held = consumer.kind in ("conv2d", "matmul"), operand == {"is": 0, "ws": 1}.get(dataflow)
+    if place == "memory":
+        return "reload_weights" if product and operand > 0 else "reload"
+    if isinstance(problem, Transfer):
+        return "result"
+    if isinstance(producer.problem, Transfer):
+        if consumer.kind == "gather" and operand == 1:
+            return "lookup"
+        made = "input"
+    return f"{made}_shift" if product and held else made

@@ -8,7 +8,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from hwsim.functional import reference, reference_recurrent, reference_vector, reference_winograd
+from hwsim.functional import (
+    reference,
+    reference_recurrent,
+    reference_sequence,
+    reference_vector,
+    reference_winograd,
+)
 from hwsim.functional.numbers import Drain, Stored, bias_factor, split_steps
 from hwsim.tensor.encoding import Encoding
 from hwsim.tensor.tensor import Array
@@ -70,6 +76,21 @@ def expect_product(
     return rounded(found, reference_vector.spread(functions, linear, error), out)
 
 
+def expect_winograd(op: Operator, a: Stored, b: Stored, out: Encoding, bias: Array, tile: int) -> Expected:
+    """The same of a convolution of floats by Winograd's filtering: what it is, and how far off its parts may
+    be. A term is rounded where its patch and its filter are kept, in its product and once for each other
+    channel; transforms are computed in double precision."""
+    problem = op.problem
+    assert isinstance(problem, Conv2d)
+    factor, _, functions = split_steps(op.epilogue)
+    linear = _linear(op, exact_sums(op, a, b), bias, None)
+    size = reference_winograd.product_sizes(problem, tile, a.reals, b.reals)
+    error = (reference.gamma(problem.C + 3, 2.0**-24) + _SLACK) * size * abs(factor)
+    error = error + problem.C * 2.0**-140  # products below the smallest fp32, grown by the last transform
+    found = reference_vector.steps(functions, linear)
+    return rounded(found, reference_vector.spread(functions, linear, error), out)
+
+
 def exact_sums(op: Operator, a: Stored, b: Stored) -> Float64Array:
     """The sums of a product of stored operands: of integers in whole numbers, exactly."""
     problem = op.problem
@@ -93,8 +114,12 @@ def drained(
         reals = reference_vector.steps(functions, _linear(op, sums, bias, drain))
         return reals if out.is_float else to_integers(reals, out)
     before = drain.before
-    shares = _along(op, drain.multipliers, sums), _along(op, drain.shifts, sums)
-    raw = reference.requantised(sums + _along(op, bias, sums), *shares, before.rounding) + before.zero_point
+    whole = sums + _along(op, bias, sums)
+    if drain.singles is None:
+        shares = _along(op, drain.multipliers, sums), _along(op, drain.shifts, sums)
+        raw = reference.requantised(whole, *shares, before.rounding) + before.zero_point
+    else:
+        raw = reference.requantised_single(whole, _along(op, drain.singles, sums)) + before.zero_point
     raw = np.minimum(np.maximum(raw, drain.low), drain.high)
     if before == out and not drain.steps:
         return raw
@@ -114,6 +139,9 @@ def expect_vector(op: Operator, inputs: Sequence[Stored], out: Encoding, shape: 
     """The reference's result of any other operator on the stored operands."""
     reals = _vector_reals(op, inputs, shape)
     found = reference_vector.steps(op.epilogue, reals)
+    if op.kind in reference_sequence.KINDS or reference_sequence.is_rotary(op):
+        error = reference_sequence.uncertainty(op, [_reals(x) for x in inputs], reals)
+        return rounded(found, reference_vector.spread(op.epilogue, reals, error), out)
     if not out.is_float:
         return Expected(to_integers(found, out), None)
     sizes = np.abs(reals)
@@ -165,7 +193,7 @@ def expect_flow(
         linear = linear.reshape(shape)
         return linear, reference_vector.steps(functions, linear)
     if isinstance(problem, Recurrent):
-        states = reference_recurrent.flow(problem, inputs).states
+        states = reference_recurrent.flow(problem, inputs).result
         return states, states
     linear = reference_vector.vector(op, inputs, shape).reshape(shape)
     return linear, reference_vector.steps(op.epilogue, linear)

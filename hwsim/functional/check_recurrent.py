@@ -4,14 +4,22 @@ before it left in the machine, so that differences of floats do not pile up from
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from hwsim.functional import reference
 from hwsim.functional.check import Expected, rounded, to_integers
 from hwsim.functional.numbers import Stored
-from hwsim.functional.recurrent_numbers import Steps
-from hwsim.functional.reference_recurrent import advance, errors
+from hwsim.functional.recurrent_numbers import Left, Steps
+from hwsim.functional.reference_recurrent import (
+    Meeting,
+    begin,
+    begin_errors,
+    finish,
+    finish_errors,
+    in_places,
+)
 from hwsim.tensor.encoding import Encoding, Float64Array
 from hwsim.tensor.tensor import Array
 from hwsim.workload.operators import Matmul
@@ -19,38 +27,90 @@ from hwsim.workload.operators import Matmul
 CHUNK = 2**22  # sums of gates looked at together
 
 
-def expect_steps(
-    p: Steps, states: Array, cells: Array, tiles_deep: tuple[int, ...]
-) -> tuple[Expected, Expected]:
-    """What states and cells [T, N, H] must be after every step, given those that the machine stored before.
-    `tiles_deep` is how many tiles the sums of each product are cut into."""
-    before, cells_before = (_before(values, of) for values, of in ((states, p.out), (cells, p.cell)))
+@dataclass(frozen=True, eq=False)
+class ExpectedSteps:
+    """What must be there: the result at its places, and of an LSTM's steps cells, and what is multiplied once
+    more, where there are any."""
+
+    result: Expected
+    cells: Expected | None
+    hidden: Expected | None
+
+
+def expect_steps(p: Steps, left: Left, tiles_deep: tuple[int, ...]) -> ExpectedSteps:
+    """What must be stored after every step, given what the machine stored before. `tiles_deep` is how many
+    tiles the sums of each product are cut into."""
+    state, cell = _begins(p)
+    before = Left(_before(left.states, state), _before(left.cells, cell), left.hidden)
     some = max(1, CHUNK // (p.problem.N * p.problem.H * p.problem.gates))
     parts = [
-        _expect(p, slice(first, first + some), before, cells_before, cells, tiles_deep)
+        _expect(p, slice(first, first + some), before, left.cells, tiles_deep)
         for first in range(0, p.problem.T, some)
     ]
-    return _joined([state for state, _ in parts]), _joined([cell for _, cell in parts])
+    states, cells, hidden = (_joined(found) for found in zip(*parts, strict=True))
+    last = rounded_or_exact(p.cell.reals(left.cells[-1:]), p.out) if p.problem.keeps_cell else None
+    return ExpectedSteps(
+        _placed(p, states, last),
+        cells if p.problem.cell == "lstm" else None,
+        hidden if p.problem.products[-1][0] == "hidden" else None,
+    )
 
 
 def _expect(
-    p: Steps, steps: slice, states: Array, cells: Array, made: Array, tiles_deep: tuple[int, ...]
-) -> tuple[Expected, Expected]:
-    """The same for some steps, all at once: `states` and `cells` are those before each step of the operator,
-    `made` the cells after it."""
+    p: Steps, steps: slice, before: Left, made: Array, tiles_deep: tuple[int, ...]
+) -> tuple[Expected, Expected, Expected]:
+    """States, cells and hidden of some steps, all at once: `before` are states and cells that each step of
+    the operator finds, `made` the cells after it."""
+    problem = p.problem
     kept = p.cell.reals(made[steps])
-    sums, off = _sums(p, -1, Stored(states[steps], p.out), tiles_deep[-1])
-    x = Stored(p.x.values[steps], p.x.encoding)
-    given = x.reals
-    if p.problem.I:
-        given, off_given = _sums(p, 0, x, tiles_deep[0])
-        off = off + off_given
-    state, cell = p.out.reals(states[steps]), p.cell.reals(cells[steps])
-    new, new_cell = advance(p.problem, given, sums, state, cell, lambda _: kept)
-    if not p.out.is_float:
-        return Expected(to_integers(new, p.out), None), Expected(to_integers(new_cell, p.cell), None)
-    off_state, off_cell = errors(p.problem, given, sums, off, state, cell, kept)
-    return rounded(new, off_state, p.out), rounded(new_cell, off_cell, p.cell)
+    met, off_given, off_sums = _meeting(p, steps, before, tiles_deep)
+    new, new_cell = begin(problem, met, lambda _: kept)
+    off_new, off_cell = begin_errors(problem, met, off_given, off_sums, kept)
+    cells = _expected(new_cell, off_cell, p.cell)
+    if problem.products[-1][0] != "hidden":
+        return _expected(new, off_new, p.out), cells, cells
+    hidden = _expected(new, off_new, p.hidden)
+    late, off_late = _sums(p, -1, Stored(before.hidden[steps], p.hidden), tiles_deep[-1])
+    state = finish(problem, met, late)
+    off_state = finish_errors(problem, met, late, off_given, off_sums, off_late)
+    return _expected(state, off_state, p.out), cells, hidden
+
+
+def _meeting(
+    p: Steps, steps: slice, before: Left, tiles_deep: tuple[int, ...], wrapped_bits: int = 0
+) -> tuple[Meeting, Float64Array, Float64Array]:
+    """What the gates of some steps are made from, and how far its sums may be off."""
+    whats = [what for what, _, _ in p.problem.products]
+    x = Stored((p.x.values[::-1] if p.problem.reverse else p.x.values)[steps], p.x.encoding)
+    given, off_given = x.reals, np.zeros(x.values.shape)
+    if "input" in whats:
+        given, off_given = _sums(p, 0, x, tiles_deep[0], wrapped_bits)
+    at = whats.index("state")
+    sums, off_sums = _sums(p, at, Stored(before.states[steps], p.out), tiles_deep[at], wrapped_bits)
+    state, cell = p.out.reals(before.states[steps]), p.cell.reals(before.cells[steps])
+    return Meeting(given, sums, state, cell, p.peepholes), off_given, off_sums
+
+
+def _expected(reals: Float64Array, off: Float64Array, of: Encoding) -> Expected:
+    return rounded(reals, off, of) if of.is_float else Expected(to_integers(reals, of), None)
+
+
+def rounded_or_exact(reals: Float64Array, of: Encoding) -> Expected:
+    """Reals that are exactly known, stored anew."""
+    return _expected(reals, np.zeros_like(reals), of)
+
+
+def _placed(p: Steps, states: Expected, last_cell: Expected | None) -> Expected:
+    """States by step, and perhaps the last cell, as the result has them."""
+    nothing = np.zeros(states.values.shape[1:])
+
+    def placed(of: Float64Array, cell: Float64Array | None) -> Float64Array:
+        return in_places(p.problem, of, nothing if cell is None else cell[0])
+
+    values = placed(states.values, None if last_cell is None else last_cell.values)
+    if states.bound is None:
+        return Expected(values, None)
+    return Expected(values, placed(states.bound, None if last_cell is None else last_cell.bound))
 
 
 def _joined(parts: Sequence[Expected]) -> Expected:
@@ -60,45 +120,67 @@ def _joined(parts: Sequence[Expected]) -> Expected:
 
 
 def alone(p: Steps, wrapped_bits: int) -> Float64Array:
-    """The states after all steps, by the reference's arithmetic alone: stored integers (sums wrap at so many
-    bits), or floats, each rounded."""
-    problem, out = p.problem, p.out
-    shape = (problem.N, problem.H)
-    state, cell = (of.store(np.zeros(shape)) for of in (out, p.cell))
-    found = np.empty((problem.T, *shape))
+    """The result by the reference's arithmetic alone: stored integers (sums wrap at so many bits), or floats,
+    each rounded."""
+    problem = p.problem
+    state, cell = _begins(p)
+    found, deep = np.empty((problem.T, problem.N, problem.S)), (1,) * len(problem.products)
     for step in range(problem.T):
-        x = Stored(p.x.values[step : step + 1], p.x.encoding)
-        given = _sums(p, 0, x, 1, wrapped_bits)[0] if problem.I else x.reals
-        sums, _ = _sums(p, -1, Stored(state[None], out), 1, wrapped_bits)
+        before = Left(state[None], cell[None], cell[None])
+        here = _one_step(p, step)
+        met, _, _ = _meeting(here, slice(None), before, deep, wrapped_bits)
         stored: list[Array] = []
 
         def keep(reals: Float64Array, into: list[Array] = stored) -> Float64Array:
             into.append(_stored(reals, p.cell))
             return p.cell.reals(into[0])
 
-        new, _ = advance(problem, given[0], sums[0], out.reals(state), p.cell.reals(cell), keep)
-        state, cell = _stored(new, out), stored[0] if stored else cell
+        new, _ = begin(problem, met, keep)
+        cell = stored[0][0] if stored else cell
+        if problem.products[-1][0] == "hidden":
+            late, _ = _sums(p, -1, Stored(_stored(new, p.hidden), p.hidden), 1, wrapped_bits)
+            new = finish(problem, met, late)
+        state = _stored(new, p.out)[0]
         found[step] = state
-    return found
+    last = _stored(p.cell.reals(cell), p.out) if problem.keeps_cell else np.zeros(state.shape)
+    return in_places(problem, found, np.asarray(last, dtype=np.float64))
+
+
+def _one_step(p: Steps, step: int) -> Steps:
+    """The operator with the input of one of its steps alone."""
+    at = p.problem.T - 1 - step if p.problem.reverse else step
+    return replace(p, x=Stored(p.x.values[at : at + 1], p.x.encoding))
+
+
+def _begins(p: Steps) -> tuple[Array, Array]:
+    """State and cell before the first step as they are stored there: what comes stored anew, or zeros."""
+    shapes = ((p.state, p.out, p.problem.S), (p.cell_before, p.cell, p.problem.H))
+    state, cell = (
+        of.store(np.zeros((p.problem.N, size)))
+        if given is None
+        else np.asarray(_stored(given.reals.reshape(p.problem.N, size), of))
+        for given, of, size in shapes
+    )
+    return state, cell
 
 
 def _stored(reals: Float64Array, of: Encoding) -> Array:
     return of.store(reals) if of.is_float else to_integers(reals, of)
 
 
-def _before(values: Array, of: Encoding) -> Array:
-    """What was stored before every step: the zero that steps begin with, and then what steps left."""
-    return np.concatenate([of.store(np.zeros((1, *values.shape[1:]))), values[:-1]])
+def _before(values: Array, first: Array) -> Array:
+    """What was stored before every step: what steps begin with, and then what they left."""
+    return np.concatenate([first[None].astype(values.dtype), values[:-1]])
 
 
 def _sums(
     p: Steps, product: int, left: Stored, tiles_deep: int, wrapped_bits: int = 0
 ) -> tuple[Float64Array, Float64Array]:
-    """Product number `product` of all steps at once with its bias, [T, N, gates H] in reals, and how far fp32
+    """Product number `product` of all steps at once with its bias, [T, N, rows] in reals, and how far fp32
     sums may be off."""
     right, drain, bias = p.weights[product], p.drains[product], p.biases[product]
     steps, batch, depth = left.values.shape
-    problem = Matmul(1, steps * batch, p.problem.gates * p.problem.H, depth)
+    problem = Matmul(1, steps * batch, p.problem.products[product][1], depth)
     a, b = left.values.reshape(-1, depth), right.values
     if drain is not None:
         a = reference.whole_units(a, left.encoding.zero_points)

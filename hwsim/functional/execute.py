@@ -11,7 +11,14 @@ from hwsim.errors import SpecError
 from hwsim.functional import reference
 from hwsim.functional.check import drained, exact_sums, expect_flow, vector_result
 from hwsim.functional.check_recurrent import alone
-from hwsim.functional.flow import Flow, check_formats, check_inputs, constants_of, given_or_drawn
+from hwsim.functional.flow import (
+    Flow,
+    check_formats,
+    check_inputs,
+    constants_of,
+    given_or_drawn,
+    viewed,
+)
 from hwsim.functional.images import for_inputs
 from hwsim.functional.numbers import Numbers, Stored
 from hwsim.tensor.encoding import Encoding, FixedPoint, Float64Array
@@ -69,7 +76,7 @@ def execute_stored(
     for op in stacked.operators:
         if all(name in flow.stored for name in wanted):
             break
-        _step(flow, op, min(accumulator_bits, MOST_SUM_BITS))
+        compute_operator(flow, op, accumulator_bits)
         flow.forget(op)
     return {name: flow.stored[name] for name in wanted}
 
@@ -89,13 +96,15 @@ def activations(workload: Workload, inputs: Mapping[str, Array]) -> dict[str, Fl
         shape = stacked.tensors[op.output].shape
         reals: list[Array] = [found[name] if name in found else constants[name] for name in op.inputs]
         if op.kind == "view":
-            found[op.output] = reals[0].astype(np.float64, copy=False).reshape(shape)
+            found[op.output] = viewed(op, reals[0].astype(np.float64, copy=False), shape)
         else:
             found[op.output] = expect_flow(op, reals, constants, shape)[1]
     return found
 
 
-def _step(flow: Flow, op: Operator, sum_bits: int) -> None:
+def compute_operator(flow: Flow, op: Operator, accumulator_bits: int) -> None:
+    """One operator by the reference's arithmetic, in both flows."""
+    sum_bits = min(accumulator_bits, MOST_SUM_BITS)
     if op.kind == "view":
         flow.view(op)
         return

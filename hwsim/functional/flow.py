@@ -19,12 +19,19 @@ from hwsim.functional.numbers import Drain, Numbers, Stored, check_pair, float_b
 from hwsim.functional.recurrent_numbers import Steps, steps_of
 from hwsim.tensor.encoding import Encoding, FixedPoint, Float64Array
 from hwsim.tensor.formats import find_format
-from hwsim.tensor.tensor import Array, Tensor, draw_input
+from hwsim.tensor.tensor import Array, Shape, Tensor, draw_input
 from hwsim.workload.graph import WEIGHTED, Workload, multiplied, operands
 from hwsim.workload.operators import Operator, Recurrent
 from hwsim.workload.winograd import winograd_formats
 
 SUM_OF_FLOATS_BITS = 32
+
+SumBits = int | Mapping[str, int]  # the width of one sum: of all operators, or by the name of each
+
+
+def sum_bits(accumulator_bits: SumBits, op: Operator) -> int:
+    """The width of one sum of an operator."""
+    return accumulator_bits if isinstance(accumulator_bits, int) else accumulator_bits[op.name]
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,13 +86,13 @@ class Flow:
         self.keep(name, Stored(encoding.store(drawn), encoding), drawn.astype(np.float64))
 
     def view(self, op: Operator) -> None:
-        """The same elements in another shape."""
+        """The same elements in another shape, or some of them."""
         tensor = self.workload.tensors[op.output]
         constants = self._constants(op)
         source = self._operand(op.inputs[0], constants)
-        reals = self._reals_of(op, constants)[0].astype(np.float64, copy=False).reshape(tensor.shape)
+        reals = viewed(op, self._reals_of(op, constants)[0].astype(np.float64, copy=False), tensor.shape)
         encoding = self.numbers.encode_result(op, tensor, reals, (source,))
-        self.keep(op.output, Stored(source.values.reshape(tensor.shape), encoding), reals)
+        self.keep(op.output, Stored(viewed(op, source.values, tensor.shape), encoding), reals)
 
     def product(self, op: Operator) -> Product:
         """What a conv2d or matmul works on. Raises UnsupportedError for formats without arithmetic."""
@@ -112,9 +119,11 @@ class Flow:
     def recurrent(self, op: Operator, problem: Recurrent) -> Steps:
         """What a recurrent operator works on. Raises UnsupportedError for formats without arithmetic."""
         constants = self._constants(op)
-        x = self._operand(op.inputs[0], constants)
         flowed = reference_recurrent.flow(problem, self._reals_of(op, constants))
-        return steps_of(op, problem, x, self.numbers, self.workload.tensors, constants, flowed)
+        return steps_of(
+            op, problem, lambda name: self._operand(name, constants), self.numbers, self.workload.tensors,
+            constants, flowed,
+        )  # fmt: skip
 
     def keep(self, name: str, stored: Stored, reals: Float64Array) -> None:
         """What tensor `name` holds from now on, in both flows."""
@@ -155,12 +164,19 @@ class Flow:
         return found
 
 
+def viewed(op: Operator, values: Array, shape: Shape) -> Array:
+    """What a view shows of an operand: all of it, or some rows, in `shape`."""
+    rows = dict(op.attributes).get("rows")
+    cut = slice(None) if rows is None else slice(*np.asarray(rows).tolist())
+    return values[cut].reshape(shape)
+
+
 def constants_of(workload: Workload, op: Operator) -> dict[str, Array]:
     """The weights and constants that an operator reads, as they are given."""
     return {
         name: workload.values(name)
         for name in dict.fromkeys(operands(op))
-        if workload.tensors[name].role in ("weight", "constant")
+        if workload.tensors[name].role in ("weight", "constant", "cache")
     }
 
 
@@ -182,17 +198,18 @@ def check_inputs(workload: Workload, inputs: Mapping[str, Array]) -> Mapping[str
     return inputs
 
 
-def check_formats(workload: Workload, fixed_point: FixedPoint | None, accumulator_bits: int) -> None:
+def check_formats(workload: Workload, fixed_point: FixedPoint | None, accumulator_bits: SumBits) -> None:
     """Refuse formats that cannot be executed, before anything is. Raises UnsupportedError."""
     between = winograd_formats(workload.operators, workload.dtype)
     for op in workload.operators:
         # Biases and other constants are as wide as sums, and are rounded to their units.
         names = [n for n in op.inputs if n in multiplied(op) or workload.tensors[n].role not in _WIDE_ROLES]
-        for tensor in (workload.tensors[name] for name in (*names, op.output)):
+        executed = [t for name in (*names, op.output) if not (t := workload.tensors[name]).index_range]
+        for tensor in executed:
             # What lies between Winograd's transforms is as wide as it needs, in fixed point too.
             _check_format(tensor, None if tensor.name in between else fixed_point)
-        if multiplied(op) and accumulator_bits < SUM_OF_FLOATS_BITS:
-            _check_sums(op, workload.tensors[op.inputs[0]], accumulator_bits)
+        if multiplied(op) and sum_bits(accumulator_bits, op) < SUM_OF_FLOATS_BITS:
+            _check_sums(op, workload.tensors[op.inputs[0]], sum_bits(accumulator_bits, op))
 
 
 _WIDE_ROLES = ("weight", "constant")
@@ -222,10 +239,17 @@ def _check_sums(op: Operator, a: Tensor, accumulator_bits: int) -> None:
         )
 
 
-def scheme(workload: Workload, numbers: Numbers, accumulator_bits: int) -> str:
+def scheme(workload: Workload, numbers: Numbers, accumulator_bits: SumBits) -> str:
     """How numbers were stored, in a sentence or two."""
-    said = [_own_scheme(workload, numbers, accumulator_bits)]
     tensors = workload.tensors
+    if isinstance(accumulator_bits, int):
+        said = [_own_scheme(workload.dtype, workload.weight_dtype, numbers, accumulator_bits)]
+    else:
+        said = []
+        for op in (op for op in workload.operators if multiplied(op)):
+            a, b = (tensors[name].dtype for name in multiplied(op)[:2])
+            said.append(_own_scheme(a, b, numbers, sum_bits(accumulator_bits, op)))
+        said = list(dict.fromkeys(said))
     grids = [t for t in tensors.values() if t.quantisation is not None]
     if grids:
         channels = sum(t.quantisation is not None and t.quantisation.axis is not None for t in grids)
@@ -243,18 +267,16 @@ def _dequantises(op: Operator, tensors: Mapping[str, Tensor]) -> bool:
     return kinds[0] == "float" and kinds[1] != "float"
 
 
-def _own_scheme(workload: Workload, numbers: Numbers, accumulator_bits: int) -> str:
+def _own_scheme(dtype: str, weight_dtype: str, numbers: Numbers, accumulator_bits: int) -> str:
     if numbers.fixed_point is not None:
         q = numbers.fixed_point
         return (
             f"fixed point {q.name}, saturating, rounding {q.rounding.replace('_', ' ')}, sums of "
             f"{accumulator_bits} bits"
         )
-    if find_format(workload.dtype).kind == "float":
-        return f"{workload.dtype} operands, sums in fp32, results rounded to nearest even"
-    kinds = {
-        find_format(name).name: find_format(name).kind for name in (workload.dtype, workload.weight_dtype)
-    }
+    if find_format(dtype).kind == "float":
+        return f"{dtype} operands, sums in fp32, results rounded to nearest even"
+    kinds = {find_format(name).name: find_format(name).kind for name in (dtype, weight_dtype)}
     levels = ", ".join(name for name, kind in kinds.items() if kind == "levels")
     scales = [f"{levels} by one scale a tensor from the mean size"] if levels else []
     if "int" in kinds.values():

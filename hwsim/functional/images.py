@@ -3,7 +3,7 @@ one pass. Every tensor that depends on the input grows along its first axis; not
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -12,14 +12,21 @@ from hwsim.errors import SpecError, UnsupportedError
 from hwsim.tensor.tensor import Array, Tensor
 from hwsim.workload.graph import Workload
 from hwsim.workload.operators import (
+    Append,
+    Attention,
     Conv2d,
     Elementwise,
+    Fold,
+    Gather,
     Lrn,
     Matmul,
     Move,
+    Norm,
     Operator,
     OperatorProblem,
     Pool,
+    Reduce,
+    Resize,
     Softmax,
     View,
     WinogradTransform,
@@ -80,20 +87,25 @@ def _problem(
     alone = _keeps_apart(op, out, tensors, grows)
     if keeps_sums(op) and isinstance(problem, Matmul):
         return replace(problem, M=problem.M * times)
-    if alone and isinstance(problem, Conv2d | Pool | WinogradTransform):
+    if alone and isinstance(problem, Conv2d | Pool | WinogradTransform | Resize | Fold):
         return replace(problem, N=problem.N * times)
+    if alone and isinstance(problem, Attention):
+        return replace(problem, B=problem.B * times)
     if alone and isinstance(problem, Elementwise | Lrn | Move | View):
         return replace(problem, elements=problem.elements * times)
-    if alone and isinstance(problem, Softmax):
+    if alone and isinstance(problem, Softmax | Norm | Gather | Reduce):
         return replace(problem, rows=problem.rows * times)
     if alone and isinstance(problem, Matmul):
         shared = len(tensors[op.inputs[1]].shape) <= 2 and op.inputs[1] not in grows
         if shared and problem.B == 1:
             return replace(problem, M=problem.M * times)
         return replace(problem, B=problem.B * times)
+    does = "works across the first axis"
+    if isinstance(problem, Append):
+        does = "fills a cache that was made for its own inputs"
     raise UnsupportedError(
-        f"operator {op.name} ({op.kind}) works across the first axis, so images cannot be stacked along it: "
-        "load the network with batch=... instead"
+        f"operator {op.name} ({op.kind}) {does}, so others cannot be stacked along the first axis: load the "
+        "network with batch=... instead"
     )
 
 
@@ -104,6 +116,9 @@ def _keeps_apart(
     given = dict(op.attributes)
     problem = op.problem
     ranks = {name: len(tensors[name].shape) for name in op.inputs}
+    if isinstance(problem, Gather):  # in a table that all share, or along another axis of what grows
+        table, places = (name in grows for name in op.inputs)
+        return places != table and (given["axis"] == 0) == places
     if op.inputs[0] not in grows:
         return False
     if isinstance(problem, Conv2d | Matmul):
@@ -121,14 +136,37 @@ def _keeps_apart(
             for name, first in zip(op.inputs, leading, strict=True)
         )
     if isinstance(problem, Softmax):
-        return int(str(given.get("axis", -1))) % len(out) != 0
+        return int(str(given.get("axis", -1))) % len(out) != 0 and _shared(op.inputs[1:], tensors, grows, out)
+    if isinstance(problem, Attention):
+        return all(name in grows for name in op.inputs[:3]) and _shared(op.inputs[3:], tensors, grows, out)
+    if isinstance(problem, Append):
+        return False
+    if isinstance(problem, Norm | Reduce):
+        axes = given.get("axes", (given.get("axis", 1),))
+        return 0 not in np.asarray(axes).tolist()
+    if isinstance(problem, View):
+        return problem.function != "rows"  # which are places along the first axis
     if isinstance(problem, Move):
         return _moves_apart(problem, given, out, all(name in grows for name in op.inputs))
     return True
 
 
+def _shared(
+    masks: Sequence[str], tensors: Mapping[str, Tensor], grows: Mapping[str, Tensor], out: tuple[int, ...]
+) -> bool:
+    """Whether what is added to scores, if anything, is the same for all images, or grows with them."""
+    for name in masks:
+        shape = tensors[name].shape
+        first = shape[0] if len(shape) == len(out) else 1
+        if first != (out[0] if name in grows else 1) or (name in grows and len(shape) != len(out)):
+            return False
+    return True
+
+
 def _moves_apart(problem: Move, given: Mapping[str, object], out: tuple[int, ...], all_grow: bool) -> bool:
     match problem.function:
+        case "convert" | "im2col":
+            return True
         case "concat":
             return all_grow and int(str(given["axis"])) % len(out) != 0
         case "transpose":

@@ -10,7 +10,10 @@ A bias is rounded to whole units of the sums. A sum becomes a result by an integ
 bits and a shift (one of each for every output channel, where weights have scales by channel), rounded, moved
 by the zero point and saturated; relu and clip are limits on the result. Any other function, and any result in
 ternary or binary, is computed from the rounded sum in double precision and rounded once more; a float result
-is the sum times its scale. Floats: sums in fp32, everything behind them in double precision, rounded once.
+is the sum times its scale. Where an operator's attribute `requantise` is "single", the sum becomes an fp32
+number and is multiplied by an fp32 ratio instead, and that product is rounded to nearest even: the arithmetic
+of onnxruntime's QLinearConv and QLinearMatMul (MlasRequantizeOutput), for networks with grids of their own.
+Floats: sums in fp32, everything behind them in double precision, rounded once.
 Weights of integers beside float activations are dequantised to the format of the activations on their way in;
 only a grid or a codebook says what they stand for, so only those are taken. `recurrent_numbers` says what is
 different in recurrent operators.
@@ -37,7 +40,7 @@ from hwsim.tensor.encoding import (
 )
 from hwsim.tensor.formats import find_format
 from hwsim.tensor.tensor import Array, Tensor
-from hwsim.workload.operators import Conv2d, Operator, Pool, Recurrent, Step, WinogradTransform
+from hwsim.workload.operators import Conv2d, Operator, Pool, Recurrent, Resize, Step, WinogradTransform
 from hwsim.workload.winograd import keeps_sums
 
 MULTIPLIER_BITS = 30
@@ -64,7 +67,8 @@ class Drain:
     """What happens to integer sums on their way out. Of the columns of a product, or of all of them together
     ([1]): `sum_scales` is what one unit of a sum stands for, and multipliers / 2**shifts takes it to one unit
     of `before`, the encoding that sums are rounded to (None where results are floats, which are the sum times
-    its scale). `steps` are computed from it in double precision."""
+    its scale). `steps` are computed from it in double precision. `singles` are fp32 ratios in place of the
+    multipliers."""
 
     sum_scales: Float64Array
     multipliers: NDArray[np.int64]
@@ -73,6 +77,7 @@ class Drain:
     high: int
     before: Encoding | None
     steps: tuple[Step, ...]
+    singles: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)
@@ -91,6 +96,8 @@ class Numbers:
                     "can have those: give it one scale"
                 )
             return chosen_encoding(tensor)
+        if tensor.index_range:
+            return Encoding(find_format(tensor.dtype))  # whole numbers as they are
         return self.own(tensor.dtype, reals)
 
     def own(self, dtype: str, reals: Array) -> Encoding:
@@ -134,6 +141,8 @@ class Numbers:
         source = inputs[0].encoding
         keeps = op.kind == "view" or (op.kind == "move" and len(inputs) == 1)
         keeps = keeps or (isinstance(op.problem, Pool) and op.problem.function == "max")
+        keeps = keeps or op.kind == "gather"
+        keeps = keeps or (isinstance(op.problem, Resize) and op.problem.function == "nearest")
         if keeps and tensor.quantisation is None and tensor.dtype == source.format.name:
             return source
         if keeps_sums(op) and not source.is_float:
@@ -167,7 +176,10 @@ class Numbers:
             for step in functions:
                 least, most = (_units(limit, out) for limit in _clamp(step))
                 low, high = (int(min(max(end, least), most)) for end in (low, high))
-            return Drain(scales, *_multipliers(scales / out.scale), low, high, out, ())
+            singles = None
+            if dict(op.attributes).get("requantise") == "single":
+                singles = scales.astype(np.float32) / np.float32(out.scale)
+            return Drain(scales, *_multipliers(scales / out.scale), low, high, out, (), singles)
         # Between the sum and a function of it: the result's own format, but 16 bits before a few levels.
         own = out.format.kind == "int"
         before = self.own(out.format.name, linear) if own else scaled_encoding("int16", linear)

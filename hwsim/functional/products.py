@@ -154,7 +154,7 @@ class ProductRun:
     def run(self, walk: TileWalk, shape: Shape) -> Executed:
         """Execute all tiles in order; `shape` is that of the output tensor."""
         mapping = self.mapping
-        results = np.zeros((mapping.batch, mapping.m, mapping.n), dtype=self._stored_type)
+        results = np.zeros((mapping.batch, mapping.m, mapping.n), dtype=self.stored_type)
         written = np.zeros(results.shape, dtype=np.uint8)
         boxes = walk.boxes.tolist()
         block, held, sums = None, (NOTHING, 0, 0), None
@@ -175,7 +175,7 @@ class ProductRun:
         return Executed(self.shaped(results, shape), self.shaped(written, shape))
 
     @property
-    def _stored_type(self) -> type[Any]:
+    def stored_type(self) -> type[Any]:
         return np.float32 if self.out.is_float else self.out.integer_type
 
     def _held_block(self, boxes: list[list[int]], source: int, depth: int, width: int) -> Array:
@@ -236,6 +236,11 @@ class ProductRun:
 
         bias = self._by_column(self.bias, batch, columns, np.int64)
         sums = self._whole(sums, batch, rows, columns)
+        if drain.singles is not None:
+            ratios = self._by_column(drain.singles, batch, columns, np.float32, outside=1)
+            units = np.rint((sums + bias).astype(np.float32) * ratios)
+            moved = units.astype(np.float64) + drain.before.zero_point
+            return np.clip(moved, drain.low, drain.high).astype(np.int32)
         out = np.empty(sums.shape, dtype=np.int32)
         multipliers, shifts = (
             self._by_column(numbers, batch, columns, np.int64, outside=1)

@@ -11,21 +11,22 @@ from hwsim.functional.functions import apply_binary, apply_unary
 from hwsim.functional.locate import Place
 from hwsim.functional.numbers import Stored
 from hwsim.functional.products import CACHED_BYTES, Executed, ProductRun
-from hwsim.functional.recurrent_numbers import Steps
+from hwsim.functional.recurrent_numbers import Left, Steps
 from hwsim.functional.step_walk import StepWalk
 from hwsim.functional.walk import NOTHING
 from hwsim.plan.mapping import StepMapping
-from hwsim.tensor.encoding import Float64Array
+from hwsim.tensor.encoding import Encoding, Float64Array
 from hwsim.tensor.tensor import Array, Shape
 from hwsim.workload.operators import Matmul, Operator, Recurrent
 
 
 @dataclass(frozen=True, eq=False)
 class ExecutedSteps:
-    """The states after all steps, and the cells of an LSTM (zeros of others), [T, N, H] as they are kept."""
+    """The result at its places, and what every step left: states [T, N, S], cells of an LSTM and what gates
+    made for one more product [T, N, H] (zeros of others), as they are kept."""
 
-    states: Executed
-    cells: Array
+    result: Executed
+    left: Left
 
 
 class StepRun:
@@ -36,11 +37,12 @@ class StepRun:
         self.mapping = mapping
         self.walk = walk
         problem = p.problem
-        shape = (problem.N, problem.H)
-        # What is stored after each step, behind the zero that the first one finds.
-        self.states = np.repeat(p.out.store(np.zeros((1, *shape))), problem.T + 1, axis=0)
-        self.cells = np.repeat(p.cell.store(np.zeros((1, *shape))), problem.T + 1, axis=0)
-        self.written = np.zeros((problem.T, *shape), dtype=np.uint8)
+        self.whats = [what for what, _, _ in problem.products]
+        # What is stored after each step, behind what the first one finds.
+        self.states = self._steps_behind(p.state, p.out, problem.S)
+        self.cells = self._steps_behind(p.cell_before, p.cell, problem.H)
+        self.hidden = self._steps_behind(None, p.hidden, problem.H)
+        self.written = np.zeros((problem.T, problem.N, problem.S), dtype=np.uint8)
         self.runs = [self._product(i, accumulator_bits) for i in range(len(p.weights))]
         # One width for all products: a stale block of another one may be as wide as that one needs.
         self.compute = np.result_type(*(run.compute for run in self.runs))
@@ -49,9 +51,18 @@ class StepRun:
         self._caches = elements * np.dtype(self.compute).itemsize <= CACHED_BYTES
         self._blocks: dict[tuple[int, ...], Array] = {}
 
+    def _steps_behind(self, given: Stored | None, of: Encoding, size: int) -> Array:
+        """(T + 1, N, size): what the first step finds, given or zero where none came, and room for what steps
+        leave."""
+        problem = self.p.problem
+        shape = (1, problem.N, size)
+        came = given is not None and self.walk.tiles.constants_arrive
+        first = given.reals.reshape(shape) if came and given is not None else np.zeros(shape)
+        return np.repeat(of.store(first), problem.T + 1, axis=0)
+
     def _product(self, index: int, accumulator_bits: int) -> ProductRun:
         p, one = self.p, self.mapping.products[index]
-        source = p.out if index == len(p.weights) - 1 else p.x.encoding
+        source = p.sources[index]
         op = Operator(
             p.op.name,
             Matmul(1, one.m, one.n, one.k),
@@ -67,6 +78,8 @@ class StepRun:
         """Execute all tiles in order."""
         walk, boxes = self.walk.tiles, self.walk.tiles.boxes.tolist()
         parts = self._no_sums()
+        gates_end = sum(one.tiles for one in self.mapping.products[: self.whats.index("state") + 1])
+        gates_end %= self.mapping.step_tiles
         sums: Array | None = None
         for i, (which, m0, m1, n0, n1, k0, k1) in enumerate(boxes):
             step, product = divmod(which, len(self.runs))
@@ -81,25 +94,47 @@ class StepRun:
                 parts[product].left[m0:m1, n0:n1] += 1
             if walk.loses[i]:
                 sums = None
-            if (i + 1) % self.mapping.step_tiles == 0:
-                self._update(step, parts)
+            done = (i + 1) % self.mapping.step_tiles
+            if done == gates_end:
+                self._gates(step, parts)
+            if done == 0:
+                if "hidden" in self.whats:
+                    self.states[step + 1] = self.p.out.store(self._finished(step, parts))
+                self._note_written(step, parts)
                 parts = self._no_sums()
-        stored = Executed(self.states[1:], self.written)
-        return ExecutedSteps(stored, self.cells[1:])
+        return ExecutedSteps(self._result(), Left(self.states[1:], self.cells[1:], self.hidden[1:]))
+
+    def _result(self) -> Executed:
+        """States at the places of the sequence, and perhaps the last cell behind them."""
+        p, states, written = self.p, self.states[1:], self.written
+        if p.problem.reverse:
+            states, written = states[::-1], written[::-1]
+        if p.problem.keeps_cell:
+            last = p.out.store(p.cell.reals(self.cells[-1:]))
+            states = np.concatenate([states, last])
+            there = np.full((1, *written.shape[1:]), self.walk.stores_cell, dtype=np.uint8)
+            written = np.concatenate([written, there])
+        return Executed(states, written)
 
     # -- operands --------------------------------------------------------------------------------------
 
     def _operand(self, step: int, product: int) -> Array:
-        """What a step multiplies: the state that it finds, or its input."""
-        if product == len(self.runs) - 1:
-            found: Array = self.states[self.walk.states_from[step] + 1]
-            return found
-        return self._given(step)
+        """What a step multiplies: its input, the state that it finds, or what its gates made."""
+        what = self.whats[product]
+        if what == "input":
+            return self._given(step)
+        found: Array = (
+            self.states[self.walk.states_from[step] + 1]
+            if what == "state"
+            else self.hidden[self.walk.hidden_from[step] + 1]
+        )
+        return found
 
     def _given(self, step: int) -> Array:
         source = self.walk.inputs_from[step]
         x: Array = self.p.x.values
-        return np.zeros_like(x[0]) if source == NOTHING else x[source]
+        place = self.p.problem.T - 1 - source if self.p.problem.reverse else source
+        return np.zeros_like(x[0]) if source == NOTHING else x[place]
 
     def _rows(self, tile: int, rows: tuple[int, int], columns: tuple[int, int]) -> Array:
         """The rows that a tile multiplies, or the block of them that the array holds."""
@@ -139,43 +174,89 @@ class StepRun:
             for one in self.mapping.products
         ]
 
-    def _update(self, step: int, parts: list[_Part]) -> None:
-        """The gates of a step from what left the accumulators, and the state they make."""
+    def _met(self, step: int, parts: list[_Part]) -> tuple[Float64Array, Float64Array, Float64Array]:
+        """What gates are made from: [N, gates, H] from the input, as many or fewer from the state, and the
+        state."""
         p, problem = self.p, self.p.problem
-        shape = (problem.N, problem.gates, problem.H)
         if problem.I:
-            given = parts[0].reals.reshape(shape)
+            given = parts[0].reals.reshape(problem.N, problem.gates, problem.H)
         else:
             x = Stored(self._given(step), p.x.encoding).reals
-            given = np.broadcast_to(x.reshape(problem.N, -1, problem.H), shape)
-        found = self.walk.states_from[step] + 1
-        state, cell = p.out.reals(self.states[found]), p.cell.reals(self.cells[found])
-        sums = parts[-1].reals.reshape(shape)
-        if problem.cell == "lstm":
-            self.cells[step + 1] = p.cell.store(_new_cell(given, sums, cell))
-            kept = _squashed("tanh", p.cell.reals(self.cells[step + 1]))
-            made = apply_binary("mul", _squashed("sigmoid", given[:, 1] + sums[:, 1]), kept)
+            given = np.broadcast_to(
+                x.reshape(problem.N, -1, problem.H), (problem.N, problem.gates, problem.H)
+            )
+        sums = parts[self.whats.index("state")].reals.reshape(problem.N, -1, problem.H)
+        return given, sums, p.out.reals(self.states[self.walk.states_from[step] + 1])
+
+    def _gates(self, step: int, parts: list[_Part]) -> None:
+        """What the gates of a step make: a state, or what one more product multiplies; and a new cell."""
+        p, problem = self.p, self.p.problem
+        given, sums, state = self._met(step, parts)
+        if problem.resets_before:
+            self.hidden[step + 1] = p.hidden.store(_reset(given, sums, state))
+            return
+        if problem.cell != "lstm":
+            self.states[step + 1] = p.out.store(_new_state(problem, given, sums, state))
+            return
+        before, total = p.cell.reals(self.cells[self.walk.states_from[step] + 1]), given + sums
+        if p.peepholes is not None:
+            total[:, [0, 2]] += p.peepholes[[0, 2]] * before[:, None]
+        self.cells[step + 1] = p.cell.store(_new_cell(total, before))
+        kept = p.cell.reals(self.cells[step + 1])
+        if p.peepholes is not None:
+            total[:, 1] += p.peepholes[1] * kept
+        made = apply_binary("mul", _squashed("sigmoid", total[:, 1]), _squashed("tanh", kept))
+        if problem.P:
+            self.hidden[step + 1] = p.hidden.store(made)
         else:
-            made = _new_state(problem, given, sums, state)
-        self.states[step + 1] = p.out.store(made)
-        times = np.stack([part.left.reshape(shape) for part in parts])
-        once = times.min(axis=(0, 2)) > 0
-        if self.walk.stores[step]:
-            self.written[step] += np.where(once, times.max(axis=(0, 2)), 0).astype(np.uint8)
+            self.states[step + 1] = p.out.store(made)
+
+    def _finished(self, step: int, parts: list[_Part]) -> Float64Array:
+        """The new state, behind the product of what the gates made."""
+        late = parts[-1].reals
+        if self.p.problem.P:
+            return late
+        given, sums, state = self._met(step, parts)
+        return _blended(given[:, 0] + sums[:, 0], _squashed("tanh", given[:, 2] + late), state)
+
+    def _note_written(self, step: int, parts: list[_Part]) -> None:
+        """Of each number of the state, whether all its sums have left the accumulators, and how often."""
+        problem = self.p.problem
+        if not self.walk.stores[step]:
+            return
+        last = parts[-1].left if problem.P else np.ones((problem.N, problem.S), dtype=np.uint8)
+        gates = parts[:-1] if problem.P else parts
+        times = np.concatenate([part.left.reshape(problem.N, -1, problem.H) for part in gates], axis=1)
+        least, most = times.min(axis=1), times.max(axis=1)
+        if problem.P:  # each number of it is made from all units
+            least, most = least.min(axis=1, keepdims=True), most.max(axis=1, keepdims=True)
+        once = (least > 0) & (last > 0)
+        self.written[step] += np.where(once, np.maximum(most, last), 0).astype(np.uint8)
 
     # -- where it went wrong -----------------------------------------------------------------------------
 
     def locate(self, index: Shape) -> Place:
-        """Why the state at (step, sequence, unit) is wrong."""
+        """Why the result at (place, sequence, number) is wrong."""
+        place, problem = index[0], self.p.problem
+        if place == problem.T:
+            if not self.walk.stores_cell:
+                return Place(self.walk.tiles.tiles - 1, "store", "the last cell is never written to memory")
+            return self.locate_step((problem.T - 1, *index[1:]))
+        return self.locate_step((problem.T - 1 - place if problem.reverse else place, *index[1:]))
+
+    def locate_step(self, index: Shape) -> Place:
+        """Why what (step, sequence, unit) left is wrong."""
         step, row, unit = index
         walk, size = self.walk.tiles, self.mapping.step_tiles
         first, end = step * size, (step + 1) * size
         if walk.tiles < end:
             return Place(None, "compute", f"step {step} of {self.mapping.steps} has not all its tiles")
-        columns = [gate * self.p.problem.H + unit for gate in range(self.p.problem.gates)]
+        units = self.p.problem.H
         for tile in range(first, end):
             which, m0, m1, n0, n1, *_ = (int(part) for part in walk.boxes[tile])
-            if m0 <= row < m1 and any(n0 <= column < n1 for column in columns):
+            # A projection mixes all units, so that any of a step's tiles may be at fault.
+            meets = self.p.problem.P > 0 or any(column % units == unit for column in range(n0, n1))
+            if m0 <= row < m1 and meets:
                 fault = self._fault(tile, step, which % len(self.runs))
                 if fault is not None:
                     return fault
@@ -184,15 +265,23 @@ class StepRun:
         if not self.walk.stores[step]:
             return Place(end - 1, "store", f"the state after step {step} is never written to memory")
         if not walk.constants_arrive:
-            return Place(first, "weights", "its bias is never fetched")
+            return Place(first, "weights", f"its {self._constants()} is never fetched")
         return Place(end - 1, "drain", f"the gates of step {step}, or the state they make, are not right")
+
+    def _constants(self) -> str:
+        p = self.p
+        begins = p.state is not None or p.cell_before is not None
+        given = (p.peepholes is not None, "peepholes"), (begins, "state before the first step")
+        return " or ".join(["bias", *(name for there, name in given if there)])
 
     def _fault(self, tile: int, step: int, product: int) -> Place | None:
         """What is wrong about the tile's part of the schedule."""
         walk = self.walk.tiles
-        batch = len(self.runs)
-        if product == batch - 1 and self.walk.states_from[step] != step - 1:
+        batch, what = len(self.runs), self.whats[product]
+        if what == "state" and self.walk.states_from[step] != step - 1:
             return Place(tile, "compute", f"step {step} reads a state that step {step - 1} has not finished")
+        if what == "hidden" and self.walk.hidden_from[step] != step:
+            return Place(tile, "compute", f"step {step} multiplies what its gates have not made")
         source = int(walk.block_from[tile])
         box = walk.boxes[tile]
         if source == NOTHING:
@@ -224,20 +313,29 @@ def _squashed(function: str, reals: Float64Array) -> Float64Array:
     return apply_unary(function, (), reals)
 
 
-def _new_cell(given: Float64Array, sums: Float64Array, cell: Float64Array) -> Float64Array:
-    """f c' + i g of an LSTM, with gates i o f c along the second axis."""
-    total = given + sums
+def _new_cell(total: Float64Array, cell: Float64Array) -> Float64Array:
+    """f c' + i g of an LSTM, from the arguments of gates i o f c along the second axis."""
     gates = _squashed("sigmoid", total[:, [0, 2]])
     kept = apply_binary("mul", gates[:, 1], cell)
     return apply_binary("add", kept, apply_binary("mul", gates[:, 0], _squashed("tanh", total[:, 3])))
 
 
+def _reset(given: Float64Array, sums: Float64Array, state: Float64Array) -> Float64Array:
+    """r h' of a GRU with gates z r h."""
+    return apply_binary("mul", _squashed("sigmoid", given[:, 1] + sums[:, 1]), state)
+
+
 def _new_state(
     problem: Recurrent, given: Float64Array, sums: Float64Array, state: Float64Array
 ) -> Float64Array:
-    """Of an RNN, or of a GRU with gates z r h: n + z (h' - n)."""
+    """Of an RNN, or of a GRU with gates z r h that resets the product of the state."""
     if problem.cell == "rnn":
         return _squashed(problem.function, given[:, 0] + sums[:, 0])
-    gates = _squashed("sigmoid", given[:, :2] + sums[:, :2])
-    new = _squashed("tanh", given[:, 2] + gates[:, 1] * sums[:, 2])
-    return apply_binary("add", new, apply_binary("mul", gates[:, 0], state - new))
+    reset = _squashed("sigmoid", given[:, 1] + sums[:, 1])
+    new = _squashed("tanh", given[:, 2] + reset * sums[:, 2])
+    return _blended(given[:, 0] + sums[:, 0], new, state)
+
+
+def _blended(update: Float64Array, new: Float64Array, state: Float64Array) -> Float64Array:
+    """n + z (h' - n), from the argument of z."""
+    return apply_binary("add", new, apply_binary("mul", _squashed("sigmoid", update), state - new))

@@ -104,6 +104,18 @@ def requantised(sums: Float64Array, multipliers: Array, shifts: Array, rounding:
     return (quotient + up).astype(np.float64)
 
 
+def requantised_single(sums: Float64Array, ratios: Array) -> Float64Array:
+    """The same with ratios in fp32: sums are rounded to fp32, the exact product (48 bits at most, which
+    float64 holds) to fp32 too, and that to the nearest whole number, which is even where two are as near."""
+    exact = np.float64(np.asarray(sums, dtype=np.float32)) * ratios.astype(np.float64)
+    single = np.asarray(exact, dtype=np.float32).astype(np.float64)
+    below = np.floor(single)
+    rest = single - below
+    up = (rest > 0.5) | ((rest == 0.5) & (np.mod(below, 2) == 1))
+    found: Float64Array = below + up
+    return found
+
+
 def whole_units(values: Array, zero_points: Array) -> Array:
     """Exact whole numbers of what stored integers stand for: their distance from the zero point, which is
     shaped to meet them. Copies only where there is one."""

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwsim.errors import UnsupportedError
+from hwsim.functional import reference_sequence
 from hwsim.functional.reference_winograd import with_bias
 from hwsim.workload.operators import (
     Attributes,
@@ -54,6 +55,8 @@ UNARY: Mapping[str, Callable[[Float64Array, Given], Float64Array]] = {
     "hard_sigmoid": lambda x, g: np.clip(g.get("alpha", 0.2) * x + g.get("beta", 0.5), 0.0, 1.0),
     "hard_swish": lambda x, _: x * np.clip(x / 6.0 + 0.5, 0.0, 1.0),
     "gelu": lambda x, _: 0.5 * x * (1.0 + _erf(x / math.sqrt(2.0))),
+    "gelu_tanh": lambda x, _: x / (1.0 + np.exp(-math.sqrt(8.0 / math.pi) * (x + 0.044715 * x**3))),
+    "silu": lambda x, _: x / (1.0 + np.exp(-x)),
     "mish": lambda x, _: x * np.tanh(_softplus(x)),
     "erf": lambda x, _: _erf(x),
     "exp": lambda x, _: np.exp(np.minimum(x, 709.0)),
@@ -70,8 +73,8 @@ BINARY: Mapping[str, Callable[[Float64Array, Float64Array], Float64Array]] = {
 }  # fmt: skip
 
 # Largest slope of the functions that are not monotone; those that are spread an interval to its ends.
-# gelu: at sqrt(2), 1.129; mish: 1.089; hard_swish: at 3, 1.5; abs: 1.
-_SLOPES = {"gelu": 1.13, "mish": 1.09, "hard_swish": 1.5, "abs": 1.0}
+# gelu and its tanh form: at sqrt(2), 1.129; silu: at 2.4, 1.0998; mish: 1.089; hard_swish: at 3, 1.5; abs: 1.
+_SLOPES = {"gelu": 1.13, "gelu_tanh": 1.13, "silu": 1.1, "mish": 1.09, "hard_swish": 1.5, "abs": 1.0}
 
 
 def unary(function: str, attributes: Attributes, x: Float64Array) -> Float64Array:
@@ -114,13 +117,16 @@ def vector(op: Operator, inputs: Sequence[Float64Array], shape: tuple[int, ...])
         if isinstance(problem, Elementwise):
             return _elementwise(op, problem, inputs).reshape(shape)
         if isinstance(problem, Softmax):
-            return _softmax(op, inputs[0])
+            return _softmax(op, inputs)
         if isinstance(problem, Lrn):
             return _lrn(op, problem, inputs[0])
         if isinstance(problem, Move):
             return move(op, problem, inputs)
         if isinstance(problem, WinogradTransform):
             return with_bias(problem, inputs)
+        found = reference_sequence.sequence(op, inputs)
+    if found is not None:
+        return found.reshape(shape)
     raise UnsupportedError(f"operator {op.name}: there is no reference for a {op.kind}")
 
 
@@ -163,14 +169,25 @@ def _elementwise(op: Operator, problem: Elementwise, inputs: Sequence[Float64Arr
     if problem.function == "batch_norm":
         x, scale, shift = inputs
         return np.moveaxis(np.moveaxis(x, 1, -1) * scale + shift, -1, 1)
+    if problem.function == "rotary":
+        return reference_sequence.rotated(dict(op.attributes), inputs)
     found = inputs[0]
     for other in inputs[1:]:
         found = BINARY[problem.function](found, other)
     return found
 
 
-def _softmax(op: Operator, x: Float64Array) -> Float64Array:
+def _softmax(op: Operator, inputs: Sequence[Float64Array]) -> Float64Array:
     given = dict(op.attributes)
+    x = inputs[0] * float(str(given.get("scale", 1.0)))
+    if len(inputs) > 1:
+        x = x + inputs[1]
+    causal, window = bool(given.get("causal", False)), int(str(given.get("window", 0)))
+    if causal or window:
+        queries = int(str(given["queries"]))
+        seen = reference_sequence.visible(queries, x.shape[-1], causal, window)
+        grouped = x.reshape(-1, queries, x.shape[-1])
+        x = np.where(seen, grouped, -np.inf).reshape(x.shape)
     axis = int(str(given.get("axis", -1)))
     axes = tuple(range(axis, x.ndim)) if given.get("flattened") else (axis,)
     powers: Float64Array = np.exp(x - x.max(axis=axes, keepdims=True))
@@ -192,12 +209,17 @@ def _lrn(op: Operator, problem: Lrn, x: Float64Array) -> Float64Array:
 
 
 def move(op: Operator, problem: Move, inputs: Sequence[Float64Array]) -> Float64Array:
-    """concat, transpose, pad and slice, by numpy's functions of those names."""
+    """concat, transpose, pad and slice, by numpy's functions of those names; convert changes the format
+    alone."""
     given = dict(op.attributes)
     x = inputs[0]
     match problem.function:
         case "concat":
             return np.concatenate(inputs, axis=int(str(given["axis"])))
+        case "convert":
+            return x
+        case "im2col":
+            return reference_sequence.patches(given, x)
         case "transpose":
             return np.transpose(x, given["perm"])  # type: ignore[call-overload,no-any-return]
         case "pad":

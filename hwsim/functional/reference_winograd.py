@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from hwsim.tensor.encoding import Float64Array
-from hwsim.workload.operators import WinogradTransform
-from hwsim.workload.winograd import INPUT, OUTPUT
+from hwsim.workload.operators import Conv2d, WinogradTransform
+from hwsim.workload.winograd import FILTER, INPUT, OUTPUT
 
 
 def transform(problem: WinogradTransform, x: Float64Array) -> Float64Array:
@@ -25,6 +25,20 @@ def sizes(problem: WinogradTransform, x: Float64Array) -> Float64Array:
     if problem.direction == "input":
         return _input(problem, np.abs(x), np.abs(INPUT[problem.tile]))
     return _output(problem, np.abs(x), np.abs(OUTPUT[problem.tile]))
+
+
+def product_sizes(conv: Conv2d, tile: int, x: Float64Array, weights: Float64Array) -> Float64Array:
+    """A whole convolution by F(tile x tile, 3 x 3) with all terms of all its parts positive, [N, K, P, Q]."""
+
+    def part(direction: str, channels: int) -> WinogradTransform:
+        return WinogradTransform(
+            direction, tile, conv.N, channels, conv.H, conv.W, conv.P, conv.Q, pad=conv.pad
+        )
+
+    g = np.abs(FILTER[tile])
+    filters = np.kron(g, g) @ np.abs(weights).reshape(conv.K * conv.C, 9).T
+    by_place = filters.reshape(-1, conv.K, conv.C).transpose(0, 2, 1)
+    return sizes(part("output", conv.K), sizes(part("input", conv.C), x) @ by_place)
 
 
 def with_bias(problem: WinogradTransform, inputs: Sequence[Float64Array]) -> Float64Array:

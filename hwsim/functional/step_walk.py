@@ -20,22 +20,26 @@ from hwsim.functional.walk import (
 from hwsim.plan.mapping import StepMapping
 from hwsim.plan.residency import Residency
 from hwsim.tensor.formats import format_bits
+from hwsim.workload.recurrent import Recurrent, recurrent_parts
 
 
 @dataclass(frozen=True, eq=False)
 class StepWalk:
-    """The walk of a recurrent operator. The first column of its boxes is step * products + product, the
-    state's product last. For each step: of which step the state is that it reads (NOTHING: the zero before
-    the first), of which step the input that is there (NOTHING: none came), and whether the state it makes
-    reaches the place where the next operator looks."""
+    """The walk of a recurrent operator. The first column of its boxes is step * products + product. For each
+    step: of which step the state is that it reads (NOTHING: what the first finds), of which step what gates
+    made for one more product (NOTHING: nothing yet), of which step the input that is there (NOTHING: none
+    came), and whether the state it makes reaches the place where the next operator looks; and whether the
+    last cell does, where it is kept."""
 
     tiles: TileWalk
     states_from: Int64Array  # (steps,)
+    hidden_from: Int64Array  # (steps,)
     inputs_from: Int64Array  # (steps,)
     stores: BoolArray  # (steps,)
+    stores_cell: bool
 
 
-def step_walk(mapping: StepMapping, columns: Columns, residency: Residency) -> StepWalk:
+def step_walk(problem: Recurrent, mapping: StepMapping, columns: Columns, residency: Residency) -> StepWalk:
     """The walk of a recurrent operator, from what the Program states of its tiles."""
     columns = columns.first(min(columns.tiles, mapping.tiles))
     products, size, count = len(mapping.products), mapping.step_tiles, columns.tiles
@@ -43,8 +47,11 @@ def step_walk(mapping: StepMapping, columns: Columns, residency: Residency) -> S
     product = boxes[:, 0].copy()
     boxes[:, 0] += np.arange(count) // size * products
     every = np.ones(count, dtype=np.bool_)
-    # Weights of the state are the second operand, those of the input the third.
-    held = [residency.operands[1 if p == products - 1 else 2] for p in range(products)]
+    at = recurrent_parts(problem, residency.operands)
+    hidden = at.projection if problem.P else at.state_weight
+    weights = {"input": at.input_weight, "state": at.state_weight, "hidden": hidden}
+    whats = [what for what, _, _ in problem.products]
+    held = [operand for operand in (weights[what] for what in whats) if operand is not None]
     bits = np.array([format_bits(operand.dtype) for operand in held], dtype=np.int64)[product]
     on_chip = np.array([operand.place == "chip" for operand in held])[product]
     block_bytes = -(-(boxes[:, 4] - boxes[:, 3]) * (boxes[:, 6] - boxes[:, 5]) * bits // 8)
@@ -56,7 +63,7 @@ def step_walk(mapping: StepMapping, columns: Columns, residency: Residency) -> S
     shift = columns.pipeline.stages[columns.pipeline.stage_index("shift")]
     holds_rows = "load" in shift.after
     opens, drains, loses = where_sums_go(boxes, columns)
-    constants = [o.size_bytes for o in residency.operands[1 + products :] if o.place != "chip"]
+    constants = [o.size_bytes for o in residency.operands[1 + problem.weights :] if o.place != "chip"]
     blocks = int(block_bytes[came & ~on_chip].sum())
     x = residency.operands[0]
     loaded = every if x.place == "chip" else columns.demand("load") >= -(-x.size_bytes // mapping.steps)
@@ -75,22 +82,33 @@ def step_walk(mapping: StepMapping, columns: Columns, residency: Residency) -> S
     )
     ends = np.minimum(np.arange(1, mapping.steps + 1) * size, count) - 1
     inputs = np.where(tiles.rows_loaded[ends] == NOTHING, NOTHING, tiles.rows_loaded[ends] // size)
-    stores = columns.demand("store")[ends] > 0 if residency.output.place == "memory" else every[ends]
-    return StepWalk(tiles, _states_from(mapping, columns), inputs, stores)
+    to_memory, stored = residency.output.place == "memory", columns.demand("store")
+    stores = stored[ends] > 0 if to_memory else every[ends]
+    state = sum(product.tiles for product in mapping.products[: whats.index("state")])
+    last = mapping.step_tiles - mapping.products[-1].tiles
+    return StepWalk(
+        tiles,
+        states_from=_read_from(mapping, columns, state, -1, 1),
+        hidden_from=_read_from(mapping, columns, last, last - 1, 0),
+        inputs_from=inputs,
+        stores=stores,
+        stores_cell=not to_memory or int(stored.sum()) >= residency.output.size_bytes,
+    )
 
 
-def _states_from(mapping: StepMapping, columns: Columns) -> Int64Array:
-    """(steps,) of which step the state is that a step reads: the one before, if it waits for the end of that,
-    and else one more before."""
-    size, reads = mapping.step_tiles, mapping.step_tiles - mapping.products[-1].tiles
-    found = np.arange(mapping.steps) - 1
+def _read_from(mapping: StepMapping, columns: Columns, reader: int, maker: int, steps_ago: int) -> Int64Array:
+    """(steps,) of which step something is that tile `reader` of each step begins to read, where tile `maker`
+    makes it, counted from the first tile of the step (so -1 is the last of the step before): of the step so
+    many `steps_ago`, if the reader waits for the maker's end, and else of one more before."""
+    found = np.arange(mapping.steps) - steps_ago
     pool = columns.pool("state")
     if pool is None:
         return found
     taken, freed = (np.flatnonzero(flags) for flags in pool)
-    for step in range(1, mapping.steps):
-        at = np.searchsorted(taken, step * size + reads)
-        waits = at < len(taken) and taken[at] == step * size + reads and 0 < at <= len(freed)
-        if not waits or freed[at - 1] < step * size - 1:
-            found[step] = max(step - 2, NOTHING)
+    for step in range(steps_ago, mapping.steps):
+        tile = step * mapping.step_tiles + reader
+        at = int(np.searchsorted(taken, tile))
+        waits = at < len(taken) and taken[at] == tile and 0 < at <= len(freed)
+        if not waits or freed[at - 1] < step * mapping.step_tiles + maker:
+            found[step] = max(step - steps_ago - 1, NOTHING)
     return found

@@ -13,6 +13,7 @@ import numpy as np
 from hwsim.errors import UnsupportedError
 from hwsim.functional.functions import apply_binary, apply_steps, apply_unary
 from hwsim.functional.numbers import Stored, attribute
+from hwsim.functional.sequence_vectors import computed, copied, masked_scores, patches, rotated
 from hwsim.functional.winograd import execute_transform
 from hwsim.tensor.encoding import Encoding, Float64Array
 from hwsim.tensor.tensor import Array, Shape
@@ -34,9 +35,13 @@ def execute_vector(op: Operator, inputs: Sequence[Stored], out: Encoding, shape:
     elif isinstance(op.problem, Elementwise):
         reals = _elementwise(op, op.problem, [x.reals for x in inputs])
     elif isinstance(op.problem, Softmax):
-        reals = _softmax(op, op.problem, inputs[0].reals)
+        reals = _softmax(op, op.problem, masked_scores(op, inputs))
     elif isinstance(op.problem, Lrn):
         reals = _lrn(op, op.problem, inputs[0].reals)
+    elif (stored := copied(op, inputs, out)) is not None:
+        return stored.reshape(shape)
+    elif (found := computed(op, inputs)) is not None:
+        reals = found
     else:
         raise UnsupportedError(f"operator {op.name}: a {op.kind} cannot be verified")
     return out.store(apply_steps(op.epilogue, reals).reshape(shape))
@@ -61,6 +66,8 @@ def _elementwise(op: Operator, problem: Elementwise, inputs: list[Float64Array])
         channels = (-1,) + (1,) * (x.ndim - 2)
         scaled = apply_binary("mul", x, scale.reshape(channels))
         return apply_binary("add", scaled, shift.reshape(channels))
+    if problem.function == "rotary":
+        return rotated(op, inputs)
     found = inputs[0]
     for other in inputs[1:]:
         found = apply_binary(problem.function, found, other)
@@ -112,6 +119,10 @@ def _moved(op: Operator, inputs: Sequence[Stored], out: Encoding, shape: Shape) 
 def _moved_alone(op: Operator, x: Array, given: Mapping[str, object], out: Encoding) -> Array:
     """A move of one tensor, whose elements stay as they are stored."""
     match op.problem.function:  # type: ignore[union-attr]
+        case "convert":
+            return x
+        case "im2col":
+            return patches(op, x, out.store(np.zeros(())))
         case "transpose":
             return np.ascontiguousarray(x.transpose(_whole(given["perm"])))
         case "slice":

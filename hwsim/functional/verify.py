@@ -16,24 +16,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwsim.errors import UnsupportedError, VerificationError
-from hwsim.functional.check import Agreement, Expected, compare, expect_product, expect_vector
+from hwsim.functional.attention_tiles import attend_tiles, attention_deeds, locate_attention
+from hwsim.functional.check import Agreement, Expected, compare, expect_vector
 from hwsim.functional.check_recurrent import expect_steps
-from hwsim.functional.flow import Flow, check_formats, check_inputs, scheme
-from hwsim.functional.locate import Place, locate
+from hwsim.functional.execute import compute_operator
+from hwsim.functional.flow import Flow, SumBits, check_formats, check_inputs, scheme, sum_bits
+from hwsim.functional.functions import apply_steps
+from hwsim.functional.locate import Place
 from hwsim.functional.numbers import Numbers, Stored
-from hwsim.functional.products import ProductRun
+from hwsim.functional.product_routes import Issued, executable, execute_product
 from hwsim.functional.recurrent import StepRun
 from hwsim.functional.step_walk import step_walk
-from hwsim.functional.streams import locate_stream, read_flags, run_streams, whole_product
 from hwsim.functional.vectors import execute_vector
-from hwsim.functional.walk import ProgramColumns, walkable
+from hwsim.functional.walk import ProgramColumns, is_array
 from hwsim.plan import Program
-from hwsim.plan.mapping import GemmMapping, StepMapping, StreamMapping
-from hwsim.plan.residency import Residency, Schedule
+from hwsim.plan.mapping import AttentionMapping, StepMapping
+from hwsim.plan.residency import Schedule
 from hwsim.result.verification import Verification
 from hwsim.tensor.encoding import Encoding, FixedPoint, Float64Array
 from hwsim.tensor.tensor import Array
-from hwsim.workload.graph import Workload
+from hwsim.workload.graph import Workload, multiplied
 from hwsim.workload.operators import Operator, Recurrent, Transfer
 
 Progress = Callable[[int, int], None]
@@ -53,7 +55,7 @@ def verify_program(
     order: Schedule,
     program: Program,
     *,
-    accumulator_bits: int,
+    accumulator_bits: SumBits,
     design: str = "",
     fixed_point: FixedPoint | None = None,
     inputs: Mapping[str, Array] | None = None,
@@ -62,9 +64,9 @@ def verify_program(
     """Execute `program`, the joined plans of `order`, and compare every operator with the reference.
 
     Inputs of the network that `inputs` does not hold are drawn from its seed (standard normal); weights are
-    its own. `accumulator_bits`
-    is the width of one sum of the machine. `fixed_point` reads integers as Qm.n instead of scaling each
-    tensor. `progress` is called with (tiles done, tiles in all).
+    its own. `accumulator_bits` is the width of one sum of the machine, or of each operator's by its name.
+    `fixed_point` reads integers as Qm.n instead of scaling each tensor. `progress` is called with (tiles
+    done, tiles in all).
     Raises VerificationError for the first wrong operator, UnsupportedError for a number format without
     arithmetic here.
     """
@@ -109,7 +111,9 @@ class _Rows:
 class _Verifying:
     """The Program's execution, up to the operator that comes next."""
 
-    def __init__(self, flow: Flow, order: Schedule, columns: ProgramColumns, accumulator_bits: int) -> None:
+    def __init__(
+        self, flow: Flow, order: Schedule, columns: ProgramColumns, accumulator_bits: SumBits
+    ) -> None:
         self.flow = flow
         self.order = order
         self.columns = columns
@@ -117,6 +121,10 @@ class _Verifying:
         self.rows = _Rows()
         self.outputs: dict[str, Float64Array] = {}
         self.output_sqnr_db: dict[str, float] = {}
+        self.unexecuted: list[str] = []
+
+    def _bits(self, op: Operator) -> int:
+        return sum_bits(self.accumulator_bits, op)
 
     def step(self, index: int) -> None:
         """Execute and check one operator of the schedule."""
@@ -126,10 +134,14 @@ class _Verifying:
             self._transfer(op, op.problem)
         elif op.kind == "view":
             self.flow.view(op)
+        elif multiplied(op) and not executable(self.columns.program.plans[index]):
+            self._by_reference(op)
         elif op.kind in ("conv2d", "matmul"):
             self._product(index, op)
         elif isinstance(op.problem, Recurrent):
             self._recurrent(index, op, op.problem)
+        elif isinstance(mapping := self.columns.program.plans[index].mapping, AttentionMapping):
+            self._attention(index, op, mapping)
         else:
             self._vector(index, op)
         self.flow.forget(op)
@@ -153,62 +165,45 @@ class _Verifying:
             self.outputs[name] = self.flow.stored[name].reals
             self.output_sqnr_db[name] = _sqnr_db(self.flow.reals[name], self.outputs[name])
 
-    def _product(self, index: int, op: Operator) -> None:
-        plan, residency = self.columns.program.plans[index], self.order.residencies[index]
-        if isinstance(plan.mapping, StreamMapping) and residency is not None:
-            self._streams(index, op, plan.mapping, residency)
-            return
-        if not isinstance(plan.mapping, GemmMapping) or residency is None or not walkable(plan.pipeline):
+    def _by_reference(self, op: Operator) -> None:
+        """A product whose tiles cannot be executed: among others that can, what those read of it is computed
+        without the machine, and nothing is said of it."""
+        if not any(executable(plan) for plan in self.columns.program.plans):
             raise UnsupportedError(f"operator {op.name}: {NOT_ELEMENTS}")
-        shape = self.flow.workload.tensors[op.output].shape
+        compute_operator(self.flow, op, self._bits(op))
+        self.unexecuted.append(op.name)
+
+    def _product(self, index: int, op: Operator) -> None:
+        residency, workload = self.order.residencies[index], self.flow.workload
+        assert residency is not None
         p = self.flow.product(op)
-        walk = self.columns.walk(index, residency)
-        arrived = p.bias if walk.constants_arrive else np.zeros_like(p.bias)
-        run = ProductRun(op, plan.mapping, p.a, p.b, p.out, arrived, p.drain, self.accumulator_bits)
-        found = run.run(walk, shape)
-        deep = -(-plan.mapping.k // plan.mapping.tile_k)
-        expected = expect_product(op, p.a, p.b, p.out, p.bias, p.drain, deep)
-
-        def place(where: tuple[int, ...]) -> Place:
-            at = locate(run, walk, where, shape)
-            if at.stage == "drain" and not walk.constants_arrive:
-                return Place(at.tile, "weights", "its bias is never fetched")
-            return at
-
-        self._check(index, op, found.values, found.written, expected, p.out, place)
-        self._keep(index, op, Stored(found.values, p.out), p.result)
-
-    def _streams(self, index: int, op: Operator, mapping: StreamMapping, residency: Residency) -> None:
-        """A product whose second operand is in compressed streams."""
-        shape = self.flow.workload.tensors[op.output].shape
-        p = self.flow.product(op)
-        if p.drain is None:
-            raise UnsupportedError(f"operator {op.name}: compressed streams hold integers, not floats")
-        flags = read_flags(mapping, self.columns.columns(index), residency, self.accumulator_bits)
-        arrived = p.bias if flags.constants_arrive else np.zeros_like(p.bias)
-        run = ProductRun(op, whole_product(op), p.a, p.b, p.out, arrived, p.drain, self.accumulator_bits)
-        found, sums = run_streams(run, mapping, flags, self.flow.workload.values(op.inputs[1]), shape)
-        expected = expect_product(op, p.a, p.b, p.out, p.bias, p.drain, 1)
-        self._check(
-            index, op, found.values, found.written, expected, p.out,
-            lambda where: locate_stream(run, mapping, flags, sums, where, shape),
-        )  # fmt: skip
+        shape = workload.tensors[op.output].shape
+        issued = Issued(
+            p, index, self.columns, residency, lambda: workload.values(op.inputs[1]), shape, self._bits(op)
+        )
+        outcome = execute_product(issued)
+        found = outcome.found
+        self._check(index, op, found.values, found.written, outcome.expected, p.out, outcome.place)
         self._keep(index, op, Stored(found.values, p.out), p.result)
 
     def _recurrent(self, index: int, op: Operator, problem: Recurrent) -> None:
         plan, residency = self.columns.program.plans[index], self.order.residencies[index]
-        if not isinstance(plan.mapping, StepMapping) or residency is None or not walkable(plan.pipeline):
-            raise UnsupportedError(f"operator {op.name}: {NOT_ELEMENTS}")
+        assert residency is not None
+        assert isinstance(plan.mapping, StepMapping)
         p = self.flow.recurrent(op, problem)
-        walk = step_walk(plan.mapping, self.columns.columns(index), residency)
-        run = StepRun(p, plan.mapping, walk, self.accumulator_bits)
+        walk = step_walk(problem, plan.mapping, self.columns.columns(index), residency)
+        run = StepRun(p, plan.mapping, walk, self._bits(op))
         found = run.run()
         deep = tuple(-(-one.k // one.tile_k) for one in plan.mapping.products)
-        states, cells = expect_steps(p, found.states.values, found.cells, deep)
-        if problem.cell == "lstm":  # of which nothing but the next step reads the cell
-            self._compare(index, op, found.cells, None, cells, p.cell, run.locate)
-        self._check(index, op, found.states.values, found.states.written, states, p.out, run.locate)
-        self._keep(index, op, Stored(found.states.values, p.out), p.result)
+        expected, result = expect_steps(p, found.left, deep), found.result
+        for got, wanted, of in (  # which nothing but the operator itself reads
+            (found.left.cells, expected.cells, p.cell),
+            (found.left.hidden, expected.hidden, p.hidden),
+        ):
+            if wanted is not None:
+                self._compare(index, op, got, None, wanted, of, run.locate_step)
+        self._check(index, op, result.values, result.written, expected.result, p.out, run.locate)
+        self._keep(index, op, Stored(result.values, p.out), p.result)
 
     def _vector(self, index: int, op: Operator) -> None:
         shape = self.flow.workload.tensors[op.output].shape
@@ -216,11 +211,27 @@ class _Verifying:
         found = execute_vector(op, p.inputs, p.out, shape)
         expected = expect_vector(op, p.inputs, p.out, shape)
         tiles = len(self.columns.kinds(index))
+        array = is_array(self.columns.program.plans[index].own_pipeline)
+        stage, unit = ("drain", "activation unit") if array else ("compute", "machine")
 
         def place(_: tuple[int, ...]) -> Place:
-            return Place(tiles - 1, "drain", f"the activation unit's {op.kind} computes something else")
+            return Place(tiles - 1, stage, f"the {unit}'s {op.kind} computes something else")
 
         self._check(index, op, found, None, expected, p.out, place)
+        self._keep(index, op, Stored(found, p.out), p.result)
+
+    def _attention(self, index: int, op: Operator, mapping: AttentionMapping) -> None:
+        residency, shape = self.order.residencies[index], self.flow.workload.tensors[op.output].shape
+        assert residency is not None
+        p = self.flow.pointwise(op)
+        deeds = attention_deeds(mapping, self.columns.columns(index), residency)
+        reals, written = attend_tiles(op, mapping, p.inputs, deeds.complete)
+        found = p.out.store(apply_steps(op.epilogue, reals).reshape(shape))
+        times = np.ascontiguousarray(np.broadcast_to(written[..., None], reals.shape)).reshape(shape)
+        expected = expect_vector(op, p.inputs, p.out, shape)
+        self._check(
+            index, op, found, times, expected, p.out, lambda where: locate_attention(mapping, deeds, where)
+        )
         self._keep(index, op, Stored(found, p.out), p.result)
 
     def _check(
@@ -296,6 +307,7 @@ class _Verifying:
             sqnr_db=np.array(rows.sqnr_db, dtype=np.float64),
             output_sqnr_db=dict(self.output_sqnr_db),
             outputs=dict(self.outputs),
+            unexecuted=tuple(self.unexecuted),
         )
 
 

@@ -48,12 +48,12 @@ class TileWalk:
         return len(self.boxes)
 
 
-STAGES = ("weights", "load", "shift", "drain", "store")  # what the walk reads
+ARRAY_STAGES = ("weights", "load", "shift", "drain", "store")  # what the walk reads
 
 
-def walkable(pipeline: Pipeline) -> bool:
-    """Whether a machine's tiles pass the stages that say which blocks they work on."""
-    return set(STAGES) <= {stage.name for stage in pipeline.stages}
+def is_array(pipeline: Pipeline) -> bool:
+    """Whether tiles pass the stages of an array, which say which blocks it holds."""
+    return set(ARRAY_STAGES) <= set(pipeline.stage_names)
 
 
 class ProgramColumns:
@@ -77,12 +77,13 @@ class ProgramColumns:
     def columns(self, index: int) -> Columns:
         """What the Program states of the tiles of operator `index`."""
         plan, kinds = self.program.plans[index], self.kinds(index)
-        return Columns(
-            plan.pipeline,
-            plan.demands[:, kinds - self._offsets[id(plan)]],
-            self.program.takes[:, kinds],
-            self.program.frees[:, kinds],
-        )
+        demands = plan.demands[:, kinds - self._offsets[id(plan)]]
+        takes, frees = self.program.takes[:, kinds], self.program.frees[:, kinds]
+        if (own := plan.within) is None:
+            return Columns(plan.pipeline, demands, takes, frees)
+        stages = slice(own.first_stage, own.first_stage + len(own.pipeline.stages))
+        pools = slice(own.first_pool, own.first_pool + len(own.pipeline.pools))
+        return Columns(own.pipeline, demands[stages], takes[pools], frees[pools])
 
     def walk(self, index: int, residency: Residency) -> TileWalk:
         """The walk of product `index` of the Program, which was cut into boxes."""

@@ -22,15 +22,15 @@ def execute_transform(
     x = inputs[0]
     units = x.values.astype(np.float64) - x.encoding.zero_point
     if problem.direction == "input":
-        reals = _patches(problem, units) * x.encoding.scale
+        reals = transformed_patches(problem, units) * x.encoding.scale
     else:
-        reals = _maps(problem, units) * x.encoding.scale
+        reals = put_together(problem, units) * x.encoding.scale
         if len(inputs) > 1:
             reals = reals + inputs[1].reals.reshape(1, -1, 1, 1)
     return out.store(apply_steps(op.epilogue, reals).reshape(shape))
 
 
-def _patches(p: WinogradTransform, x: Float64Array) -> Float64Array:
+def transformed_patches(p: WinogradTransform, x: Float64Array) -> Float64Array:
     """B^T d B of all patches: [places groups, tiles, channels of a group]."""
     high, wide, size = -(-p.P // p.tile), -(-p.Q // p.tile), p.tile + 2
     top, left, _, _ = p.pad
@@ -55,7 +55,7 @@ def _patches(p: WinogradTransform, x: Float64Array) -> Float64Array:
     return found.reshape(size * size * p.groups, -1, p.C // p.groups)
 
 
-def _maps(p: WinogradTransform, y: Float64Array) -> Float64Array:
+def put_together(p: WinogradTransform, y: Float64Array) -> Float64Array:
     """A^T y A of all tiles, put together: [N, C, P, Q]."""
     high, wide, size = -(-p.P // p.tile), -(-p.Q // p.tile), p.tile + 2
     places = y.reshape(size, size, p.groups, p.N, high, wide, p.C // p.groups)
@@ -67,6 +67,37 @@ def _maps(p: WinogradTransform, y: Float64Array) -> Float64Array:
         for j in range(p.tile):
             found[:, :, :, :, i, :, j] = row[j].transpose(1, 0, 4, 2, 3)
     return found.reshape(p.N, p.C, high * p.tile, wide * p.tile)[:, :, : p.P, : p.Q]
+
+
+def transformed_filters(tile: int, weights: Float64Array) -> Float64Array:
+    """G g G^T of all filters [K, C, 3, 3]: [places, C, K], lines of G written out and their common parts
+    formed once."""
+    line = _FILTER_LINES[tile]
+    columns = [line([weights[:, :, r, s] for r in range(3)]) for s in range(3)]
+    size = tile + 2
+    rows = [line([columns[s][i] for s in range(3)]) for i in range(size)]
+    found = np.empty((size * size, weights.shape[1], weights.shape[0]))
+    for i in range(size):
+        for j in range(size):
+            found[i * size + j] = rows[i][j].T
+    return found
+
+
+def _filter_line_2(g: Sequence[Float64Array]) -> list[Float64Array]:
+    ends = g[0] + g[2]
+    return [g[0], (ends + g[1]) / 2, (ends - g[1]) / 2, g[2]]
+
+
+def _filter_line_4(g: Sequence[Float64Array]) -> list[Float64Array]:
+    ends, quarter = g[0] + g[2], g[0] / 4 + g[2]
+    return [
+        g[0] / 4,
+        -(ends + g[1]) / 6,
+        -(ends - g[1]) / 6,
+        (quarter + g[1] / 2) / 6,
+        (quarter - g[1] / 2) / 6,
+        g[2],
+    ]
 
 
 def _input_line_2(d: Sequence[Float64Array]) -> list[Float64Array]:
@@ -98,3 +129,4 @@ def _output_line_4(m: Sequence[Float64Array]) -> list[Float64Array]:
 
 _INPUT_LINES = {2: _input_line_2, 4: _input_line_4}
 _OUTPUT_LINES = {2: _output_line_2, 4: _output_line_4}
+_FILTER_LINES = {2: _filter_line_2, 4: _filter_line_4}

@@ -18,7 +18,7 @@ UNARY_CODES = {
         (
             "relu", "leaky_relu", "sigmoid", "tanh", "clip", "elu", "celu", "selu", "softplus", "softsign",
             "hard_sigmoid", "hard_swish", "gelu", "mish", "erf", "exp", "log", "sqrt", "reciprocal", "abs",
-            "neg", "scale",
+            "neg", "gelu_tanh", "silu", "scale",
         )
     )
 }  # fmt: skip
@@ -75,6 +75,10 @@ def apply_unary(values: Float64Array, code: int, a: float, b: float) -> None:
             y = abs(x)
         elif code == 20:
             y = -x
+        elif code == 21:
+            y = 0.5 * x * (1.0 + math.tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * x * x * x)))
+        elif code == 22:
+            y = x / (1.0 + math.exp(-x)) if x >= 0 else x * math.exp(x) / (1.0 + math.exp(x))
         else:
             y = a * x
         values[i] = y

@@ -1,12 +1,11 @@
-"""The compiled loops of the tile pipeline: when does each tile start in each stage?
+"""The general compiled loop of the tile pipeline: when does each tile start in each stage? (`tile_sweep` is
+quicker, and gives up where a later tile can overtake an earlier one.)
 
-`sweep` goes tile by tile and is three times as fast as `schedule`, but gives up where a later tile can
-overtake an earlier one. `schedule` is the general event loop. Services are never preempted, so the end of
-one is known the moment it is granted; the loop therefore has no completion events. It keeps, for every
-in-order stage, the time at which its next tile can be issued as far as the grants so far tell, and repeats
-one step: take the earliest issue, or, when every issue of the instant is made, the earliest grant. What is
-learnt later than an instant cannot change what was done at it: a grant at t ends after t, and a demand of
-length zero is granted as it is issued.
+Services are never preempted, so the end of one is known the moment it is granted; the loop therefore has no
+completion events. It keeps, for every in-order stage, the time at which its next tile can be issued as far as
+the grants so far tell, and repeats one step: take an issue of this instant or the earliest to come, or, when
+every issue of the instant is made, the earliest grant. What is learnt later than an instant cannot change
+what was done at it: a grant at t ends after t, and a demand of length zero is granted as it is issued.
 """
 
 from __future__ import annotations
@@ -32,7 +31,8 @@ NEVER = 2**62  # start of a tile not granted; NEVER + any duration fits int64, n
 class Columns(NamedTuple):
     """A program as the loops read it: S stages, R resources, P pools, W waits, n tiles, k kinds.
 
-    The tables of indices (`before` to `awaited`) have one row a stage: a count, then so many indices.
+    The tables of indices (`before` to `queuing`) have one row a stage, the last one a resource: a count, then
+    so many indices.
     """
 
     kind_of_tile: NDArray[np.int32]  # (n,)
@@ -48,6 +48,7 @@ class Columns(NamedTuple):
     freed: Ints  # pools it gives back to
     awaits: Ints  # waits that hold it back
     awaited: Ints  # waits upon it
+    queuing: Ints  # of each resource: the in-order stages that are QUEUED at it
     takes: Bools  # (k, P)
     frees: Bools  # (k, P)
     taker: Ints  # (P,) stage
@@ -71,8 +72,12 @@ class State(NamedTuple):
     slots_size: Ints
     busy: Ints  # (2, R, ...) heap: when each server that was ever used is free
     busy_size: Ints
-    requests: Ints  # (2, R, ...) heap: (request time, stage * n + tile)
+    queue: Ints  # (2, S, ...) of an in-order stage, whose requests come in order: request time, tile
+    queue_first: Ints  # (S,) place of the first request that is not granted
+    queue_end: Ints  # (S,) place behind the last
+    requests: Ints  # (2, R, ...) heap, of the other stages: (request time, stage * n + tile)
     requests_size: Ints
+    waiting: Ints  # (R,) requests in queues and heap together
     released: Ints  # (2, 1, ...) heap: (time, stage * n + tile) of out-of-order issues to come
     released_size: Ints
 
@@ -187,32 +192,47 @@ def _serve(c: Columns, s: State, resource: int, now: int, duration: int) -> int:
 
 
 @inlined
-def _settle(c: Columns, s: State, stage: int, tile: int, end: int) -> None:
-    """The end of a service is known: tell all who hang on it."""
+def _settle(c: Columns, s: State, stage: int, tile: int, end: int) -> int:
+    """The end of a service is known: tell all who hang on it. An out-of-order stage behind it that needs no
+    server is over as soon, and so are those behind that; returns the last end that is known now."""
     tiles, kind = c.kind_of_tile.size, c.kind_of_tile[tile]
-    for link in range(1, c.behind[stage, 0] + 1):
-        later = c.behind[stage, link]
-        if c.in_order[later]:
-            s.stale[later] |= s.following[later] == tile
-        else:
+    latest, over = end, stage
+    while over >= 0:
+        stage, over, over_at = over, -1, 0
+        for link in range(1, c.behind[stage, 0] + 1):
+            later = c.behind[stage, link]
+            if c.in_order[later]:
+                s.stale[later] |= s.following[later] == tile
+                continue
             known = _stages_end(c, s.start, later, tile)
-            if known < NEVER:
+            if known >= NEVER:
+                continue
+            if over < 0 and (c.durations[kind, later] == 0 or c.manner[later] == UNLIMITED):
+                over, over_at = later, known
+            else:
                 _push(s.released, s.released_size, 0, known, later * tiles + tile)
-    for link in range(1, c.awaited[stage, 0] + 1):
-        wait = c.awaited[stage, link]
-        row = s.wait_row[wait]
-        if row < c.wait_first[wait + 1] and c.wait_tiles[row] == s.following[c.waiter[wait]]:
-            s.stale[c.waiter[wait]] = True
-    for link in range(1, c.freed[stage, 0] + 1):
-        pool = c.freed[stage, link]
-        if c.frees[kind, pool]:
-            _push(s.slots, s.slots_size, pool, end, 0)
-            s.stale[c.taker[pool]] = True
+        for link in range(1, c.awaited[stage, 0] + 1):
+            wait = c.awaited[stage, link]
+            row = s.wait_row[wait]
+            if row < c.wait_first[wait + 1] and c.wait_tiles[row] == s.following[c.waiter[wait]]:
+                s.stale[c.waiter[wait]] = True
+        for link in range(1, c.freed[stage, 0] + 1):
+            pool = c.freed[stage, link]
+            if c.frees[kind, pool]:
+                _push(s.slots, s.slots_size, pool, end, 0)
+                s.stale[c.taker[pool]] = True
+        if over >= 0:
+            # Not before: a stage that follows both would be told of it twice.
+            s.start[over, tile] = over_at
+            end = over_at + c.durations[kind, over]
+            latest = max(latest, end)
+    return latest
 
 
 @inlined
-def _next_issue(c: Columns, s: State) -> tuple[int, int, int]:
-    """(time, stage, tile) of the earliest issue as far as is known; time NEVER: none."""
+def _next_issue(c: Columns, s: State, now: int) -> tuple[int, int, int]:
+    """(time, stage, tile) of the earliest issue as far as is known, or of any that can be made now, since
+    their order changes nothing; time NEVER: none."""
     time, stage = NEVER, 0
     for candidate in range(c.in_order.size):
         if s.stale[candidate]:
@@ -220,6 +240,8 @@ def _next_issue(c: Columns, s: State) -> tuple[int, int, int]:
             s.ready[candidate] = _ready(c, s, candidate)
         if s.ready[candidate] < time:
             time, stage = s.ready[candidate], candidate
+            if time <= now:
+                break
     tile = s.following[stage]
     if s.released_size[0] > 0 and s.released[0, 0, 0] < time:
         time = s.released[0, 0, 0]
@@ -232,7 +254,7 @@ def _next_grant(c: Columns, s: State) -> tuple[int, int]:
     """(time, resource) of the earliest grant of the requests made so far; time NEVER: none."""
     time, resource = NEVER, 0
     for candidate in range(c.servers.size):
-        if s.requests_size[candidate] > 0:
+        if s.waiting[candidate] > 0:
             idle = s.busy_size[candidate] < c.servers[candidate]
             free_at = 0 if idle else s.busy[0, candidate, 0]
             if free_at < time:
@@ -240,14 +262,49 @@ def _next_grant(c: Columns, s: State) -> tuple[int, int]:
     return time, resource
 
 
+@inlined
+def _request(c: Columns, s: State, stage: int, tile: int, now: int) -> None:
+    """A QUEUED stage asks its resource for a server."""
+    resource = c.resource[stage]
+    s.waiting[resource] += 1
+    if c.in_order[stage]:
+        place = s.queue_end[stage]
+        s.queue[0, stage, place] = now
+        s.queue[1, stage, place] = tile
+        s.queue_end[stage] = place + 1
+    else:
+        _push(s.requests, s.requests_size, resource, now, stage * c.kind_of_tile.size + tile)
+
+
+@inlined
+def _first_request(c: Columns, s: State, resource: int) -> tuple[int, int]:
+    """(stage, tile) of the first request at a resource, by time, stage and tile; it is taken out."""
+    tiles, time, tie, of_queue = c.kind_of_tile.size, NEVER, 0, -1
+    if s.requests_size[resource] > 0:
+        time, tie = s.requests[0, resource, 0], s.requests[1, resource, 0]
+    for link in range(1, c.queuing[resource, 0] + 1):
+        stage = c.queuing[resource, link]
+        place = s.queue_first[stage]
+        if place < s.queue_end[stage]:
+            asked, by = s.queue[0, stage, place], stage * tiles + s.queue[1, stage, place]
+            if asked < time or (asked == time and by < tie):
+                time, tie, of_queue = asked, by, stage
+    if of_queue >= 0:
+        s.queue_first[of_queue] += 1
+    else:
+        _drop_least(s.requests, s.requests_size, resource)
+    s.waiting[resource] -= 1
+    return tie // tiles, tie % tiles
+
+
 @compiled_in_place
 def schedule(c: Columns, s: State) -> int:
     """Fill `s.start`, all NEVER before, and return the end of the last service."""
-    tiles = c.kind_of_tile.size
     now = makespan = 0
     while True:
-        at, stage, tile = _next_issue(c, s)
-        grant_at, resource = _next_grant(c, s)
+        at, stage, tile = _next_issue(c, s, now)
+        # What can be issued at this instant is issued before anything is granted in it.
+        grant_at, resource = (now, 0) if at <= now else _next_grant(c, s)
         if at >= NEVER and grant_at >= NEVER:
             break
         if at <= max(grant_at, now):
@@ -259,127 +316,14 @@ def schedule(c: Columns, s: State) -> int:
             resource = c.resource[stage]
             limited = c.durations[c.kind_of_tile[tile], stage] > 0 and c.manner[stage] != UNLIMITED
             if limited and c.manner[stage] == QUEUED:
-                _push(s.requests, s.requests_size, resource, now, stage * tiles + tile)
+                _request(c, s, stage, tile, now)
                 continue
         else:
             now = max(now, grant_at)
-            stage, tile = s.requests[1, resource, 0] // tiles, s.requests[1, resource, 0] % tiles
-            _drop_least(s.requests, s.requests_size, resource)
+            stage, tile = _first_request(c, s, resource)
             limited = True
         duration = c.durations[c.kind_of_tile[tile], stage]
         begin = _serve(c, s, resource, now, duration) if limited else now
         s.start[stage, tile] = begin
-        makespan = max(makespan, begin + duration)
-        _settle(c, s, stage, tile, begin + duration)
-    return makespan
-
-
-FAR = 64  # how many places an early free may move up in the list of frees before `sweep` gives up
-
-
-class Sweep(NamedTuple):
-    """What `sweep` keeps from tile to tile."""
-
-    start: Ints  # (S, n)
-    ends: Ints  # (S,) of the tile at hand
-    issued: Ints  # (S,) when the last tile was issued
-    asked: Ints  # (R,) when a server was last asked for
-    asked_by: Ints  # (R,) by whom: stage * n + tile
-    idle: Ints  # (R,) when the server is idle
-    wait_row: Ints  # (W,) first row not yet passed
-    taken: Ints  # (P,) slots taken so far
-    freed: Ints  # (P,) slots given back so far
-    free_at: Ints  # (P, n) when they are free, ascending
-
-
-@inlined
-def _awaited_end(c: Columns, s: Sweep, stage: int, tile: int) -> int:
-    """When all that the tile waits for has ended, NEVER or more if that is not known; passes its rows."""
-    latest = 0
-    for link in range(1, c.awaits[stage, 0] + 1):
-        wait = c.awaits[stage, link]
-        upon = c.upon[wait]
-        row = s.wait_row[wait]
-        while row < c.wait_first[wait + 1] and c.wait_tiles[row] == tile:
-            other = c.wait_upon[row]
-            latest = max(latest, s.start[upon, other] + c.durations[c.kind_of_tile[other], upon])
-            row += 1
-        s.wait_row[wait] = row
-    return latest
-
-
-@inlined
-def _slots_free(c: Columns, s: Sweep, stage: int, kind: int) -> int:
-    """When the slots are free that the tile needs, NEVER if that is not known; takes them."""
-    latest = 0
-    for link in range(1, c.taken[stage, 0] + 1):
-        pool = c.taken[stage, link]
-        if c.takes[kind, pool]:
-            place = s.taken[pool] - c.slots[pool]  # take number k needs the free number k - slots
-            s.taken[pool] += 1
-            if place >= s.freed[pool]:
-                latest = NEVER
-            elif place >= 0:
-                latest = max(latest, s.free_at[pool, place])
-    return latest
-
-
-@inlined
-def _give_back(c: Columns, s: Sweep, stage: int, kind: int, end: int) -> bool:
-    """Enter the slots freed at `end` in order of time; False when that is too much work."""
-    near = True
-    for link in range(1, c.freed[stage, 0] + 1):
-        pool = c.freed[stage, link]
-        if c.frees[kind, pool]:
-            last = place = s.freed[pool]
-            s.freed[pool] = last + 1
-            while place > 0 and s.free_at[pool, place - 1] > end and last - place < FAR:
-                s.free_at[pool, place] = s.free_at[pool, place - 1]
-                place -= 1
-            s.free_at[pool, place] = end
-            near = near and last - place < FAR
-    return near
-
-
-@compiled_in_place
-def sweep(c: Columns, order: Ints, s: Sweep) -> int:
-    """Fill `s.start`, all NEVER before, tile by tile; returns the end of the last service, or -1 where that
-    cannot be done: a start hangs on a later tile, or requests do not come in the order in which they are
-    granted (`start` is then unfinished).
-
-    `order` holds the stages with none before what it is after. Right only where every limited resource has
-    one server, and where what frees a slot comes after what takes it.
-    """
-    makespan = 0
-    tiles = c.kind_of_tile.size
-    for tile in range(tiles):
-        kind = c.kind_of_tile[tile]
-        for stage in order:
-            duration = c.durations[kind, stage]
-            begin = 0
-            for link in range(1, c.before[stage, 0] + 1):
-                begin = max(begin, s.ends[c.before[stage, link]])
-            if c.in_order[stage]:
-                begin = max(
-                    begin, s.issued[stage], _awaited_end(c, s, stage, tile), _slots_free(c, s, stage, kind)
-                )
-                s.issued[stage] = begin
-            if begin >= NEVER:
-                return -1
-            if duration > 0 and c.manner[stage] != UNLIMITED:
-                resource = c.resource[stage]
-                by = stage * tiles + tile
-                # First come, first served is the order of the sweep only while requests come in it.
-                if begin < s.asked[resource] or (begin == s.asked[resource] and by < s.asked_by[resource]):
-                    return -1
-                s.asked[resource] = begin
-                s.asked_by[resource] = by
-                begin = max(begin, s.idle[resource])
-                s.idle[resource] = begin + duration
-            s.start[stage, tile] = begin
-            end = begin + duration
-            s.ends[stage] = end
-            makespan = max(makespan, end)
-            if not _give_back(c, s, stage, kind, end):
-                return -1
+        makespan = max(makespan, _settle(c, s, stage, tile, begin + duration))
     return makespan

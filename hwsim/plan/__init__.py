@@ -1,7 +1,7 @@
 """Plans and programs: what devices ask of their machine, as columns, without any notion of when."""
 
 from hwsim.plan.pipeline import Cause, Component, Pipeline, Resource, SlotPool, Stage, Wait
-from hwsim.plan.program import Plan, Program, join_plans
+from hwsim.plan.program import Plan, Program, Within, join_plans
 
 __all__ = [
     "Cause",
@@ -13,5 +13,6 @@ __all__ = [
     "SlotPool",
     "Stage",
     "Wait",
+    "Within",
     "join_plans",
 ]

@@ -1,4 +1,6 @@
-"""How a matrix product is cut into tiles and in which order they are issued."""
+"""How an operator is cut into tiles and in which order they are issued: the mappings of all devices. Steps
+and streams stand here, blocks of a product in `blocks`, other shares of products in `shares`, attention in
+`attention`."""
 
 from __future__ import annotations
 
@@ -8,52 +10,14 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from hwsim.plan.attention import AttentionMapping
+from hwsim.plan.blocks import GemmMapping
+from hwsim.plan.shares import DirectMapping, RowMapping, SplitMapping, WinogradMapping
 
-@dataclass(frozen=True, slots=True)
-class GemmMapping:
-    """`batch` products C[m,n] += A[m,k] B[k,n], cut into tile_m x tile_n x tile_k boxes. The sum over k runs
-    innermost; `order` says which of m and n is outer ("mn": m outermost). `packed` groups of the problem
-    share one product as diagonal blocks (1: none)."""
-
-    batch: int
-    m: int
-    n: int
-    k: int
-    tile_m: int
-    tile_n: int
-    tile_k: int
-    order: str = "mn"
-    packed: int = 1
-
-    @property
-    def tiles(self) -> int:
-        return (
-            self.batch
-            * _count(self.m, self.tile_m)
-            * _count(self.n, self.tile_n)
-            * _count(self.k, self.tile_k)
-        )
-
-    def boxes(self) -> NDArray[np.int64]:
-        """(tiles, 7) in issue order: b, m0, m1, n0, n1, k0, k1 (ends exclusive)."""
-        cuts = {
-            name: list(pairwise([*range(0, total, size), total]))
-            for name, total, size in (
-                ("m", self.m, self.tile_m), ("n", self.n, self.tile_n), ("k", self.k, self.tile_k),
-            )
-        }  # fmt: skip
-        outer, inner = self.order[0], self.order[1]
-        rows: list[tuple[int, ...]] = []
-        for b in range(self.batch):
-            for first in cuts[outer]:
-                for second in cuts[inner]:
-                    m, n = (first, second) if outer == "m" else (second, first)
-                    rows.extend((b, *m, *n, *k) for k in cuts["k"])
-        return np.array(rows, dtype=np.int64).reshape(-1, 7)
-
-
-def _count(total: int, size: int) -> int:
-    return -(-total // size)
+__all__ = [
+    "AttentionMapping", "ColumnPart", "DirectMapping", "GemmMapping", "RowMapping", "SplitMapping",
+    "StepMapping", "StreamMapping", "TileMapping", "WinogradMapping",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,3 +101,15 @@ class StreamMapping:
         opens = np.array([part.opens_pass for part in self.parts])[parts] & self.by_pass
         first = (np.diff(vectors, prepend=-1) != 0) | opens
         return first, np.append(first[1:], True)
+
+
+TileMapping = (
+    GemmMapping
+    | StepMapping
+    | StreamMapping
+    | AttentionMapping
+    | RowMapping
+    | DirectMapping
+    | SplitMapping
+    | WinogradMapping
+)

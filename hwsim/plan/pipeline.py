@@ -9,7 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
+import numpy as np
+from numpy.typing import NDArray
+
 from hwsim.units import PS_PER_S
+
+_INT64 = 2**63
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +31,19 @@ class Resource:
         if self.rate is None or amount == 0:
             return 0
         return -(-amount * PS_PER_S * self.rate.denominator // self.rate.numerator)
+
+    def durations_ps(self, amounts: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The same of (n,) amounts, as exactly: whole numbers of the amount that takes whole picoseconds, and
+        the rest. Raises OverflowError for times that no int64 holds."""
+        if self.rate is None or not amounts.size:
+            return np.zeros_like(amounts)
+        exact = PS_PER_S / self.rate
+        many, rest = np.divmod(amounts, exact.denominator)
+        # Products below must stay in int64; what could pass it takes Python's whole numbers.
+        if max(int(many.max()) + 1, exact.denominator) * exact.numerator >= _INT64:
+            return np.array([self.duration_ps(amount) for amount in amounts.tolist()], dtype=np.int64)
+        found: NDArray[np.int64] = many * exact.numerator - (-rest * exact.numerator // exact.denominator)
+        return found
 
 
 @dataclass(frozen=True, slots=True)

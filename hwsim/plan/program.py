@@ -7,27 +7,39 @@ are stated once a kind and each tile names its kind. A device whose tiles all di
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hwsim.errors import CapacityError
-from hwsim.plan.mapping import GemmMapping, StepMapping, StreamMapping
-from hwsim.plan.pipeline import Pipeline, Resource
+from hwsim.plan.mapping import TileMapping
+from hwsim.plan.pipeline import Pipeline
 from hwsim.units import PS_PER_S
 
 Int64Array = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 ActionKey = tuple[str, str]  # (component, action)
 
+LONGEST_PS = 2.0**62  # of one operator
 MAX_TILES = 20_000_000  # of one run; beyond it a simulation takes minutes and gigabytes
+
+
+@dataclass(frozen=True, slots=True)
+class Within:
+    """Where a device's stages and pools begin among those of a machine of several devices, and its own
+    pipeline."""
+
+    pipeline: Pipeline
+    first_stage: int
+    first_pool: int
 
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """Demands of one operator. Arrays are read-only; S stages, P pools, k kinds, n tiles."""
+    """Demands of one operator. Arrays are read-only; S stages, P pools, k kinds, n tiles. Of a machine of
+    several devices, `within` is the one that runs it."""
 
     pipeline: Pipeline
     kind_of_tile: NDArray[np.int32]  # (n,) in issue order
@@ -35,8 +47,9 @@ class Plan:
     takes: BoolArray  # (P, k)
     frees: BoolArray  # (P, k)
     actions: Mapping[ActionKey, Int64Array] = field(default_factory=dict)  # on-chip counts, (k,) each
-    mapping: GemmMapping | StreamMapping | StepMapping | None = None  # which part of the problem each tile is
+    mapping: TileMapping | None = None  # which part of the problem each tile is
     parts: Mapping[str, Int64Array] = field(default_factory=dict)  # what a tile's cycles go to, (k,) each
+    within: Within | None = None
 
     def __post_init__(self) -> None:
         self.kind_of_tile.setflags(write=False)
@@ -46,6 +59,19 @@ class Plan:
     @property
     def tiles(self) -> int:
         return len(self.kind_of_tile)
+
+    def at_rates(self, pipeline: Pipeline) -> Plan:
+        """The same plan on a machine that differs in nothing but how fast its resources are. What does not
+        depend on that is not worked out again."""
+        found = replace(self, pipeline=pipeline)
+        for name in ("tiles_of_kind", "stage_totals", "action_totals", "part_totals"):
+            found.__dict__[name] = getattr(self, name)
+        return found
+
+    @property
+    def own_pipeline(self) -> Pipeline:
+        """Of the device that runs the operator."""
+        return self.pipeline if self.within is None else self.within.pipeline
 
     @cached_property
     def tiles_of_kind(self) -> Int64Array:
@@ -79,31 +105,34 @@ class Plan:
     @cached_property
     def durations_ps(self) -> Int64Array:
         """(S, k) picoseconds on one server, each rounded up once."""
-        rows = []
-        for stage, demand in zip(self.pipeline.stages, self.demands, strict=True):
-            resource = self.pipeline.resource_of(stage)
-            rows.append(_durations(resource, demand))
+        return _durations_ps((self,))
+
+
+def _durations_ps(plans: Sequence[Plan]) -> Int64Array:
+    """(S, k of all) picoseconds on one server, of plans of one pipeline, each rounded up once. Raises
+    CapacityError for an operator whose time could not be kept."""
+    pipeline = plans[0].pipeline
+    demands = np.concatenate([plan.demands for plan in plans], axis=1)
+    tiles = np.concatenate([plan.tiles_of_kind for plan in plans]).astype(np.float64)
+    begins = np.cumsum([0, *(plan.demands.shape[1] for plan in plans)])
+    durations_ps = np.zeros(demands.shape, dtype=np.int64)
+    longest = 0.0
+    for row, stage in enumerate(pipeline.stages):
+        resource, demand = pipeline.resource_of(stage), demands[row]
+        if resource.rate is None or not demand.any():
+            continue
         # In floats a sum cannot overflow, and is right to far more digits than the limit needs.
-        sums = (float(np.array(row, dtype=np.float64) @ self.tiles_of_kind) for row in rows)
-        longest = max(sums, default=0.0)
-        if longest >= 2**62:
-            raise CapacityError(
-                f"an operator takes {longest / PS_PER_S:.3g} s, and times are kept up to "
-                f"{2**62 / PS_PER_S:.3g} s: use a smaller workload or faster resources"
-            )
-        return np.array(rows, dtype=np.int64).reshape(len(rows), self.demands.shape[1])
-
-
-_FEW = 64  # amounts, among which looking for equal ones takes longer than it saves
-
-
-def _durations(resource: Resource, amounts: Int64Array) -> list[int]:
-    """Picoseconds of each amount; in exact arithmetic, so once for equal ones where there are many."""
-    if len(amounts) <= _FEW:
-        return [resource.duration_ps(amount) for amount in amounts.tolist()]
-    distinct, place = np.unique(amounts, return_inverse=True)
-    durations = [resource.duration_ps(amount) for amount in distinct.tolist()]
-    return [durations[index] for index in place.tolist()]
+        running = np.cumsum(np.concatenate([[0.0], demand * tiles]))
+        most = float(np.diff(running[begins]).max()) * PS_PER_S / float(resource.rate)
+        longest = max(longest, most)
+        if longest < LONGEST_PS:
+            durations_ps[row] = resource.durations_ps(demand)
+    if longest >= LONGEST_PS:
+        raise CapacityError(
+            f"an operator takes {longest / PS_PER_S:.3g} s, and times are kept up to "
+            f"{LONGEST_PS / PS_PER_S:.3g} s: use a smaller workload or faster resources"
+        )
+    return durations_ps
 
 
 def check_tiles(tiles: int, what: str, where: str, cure: str) -> None:
@@ -153,25 +182,25 @@ def join_plans(
         else np.zeros(0, dtype=np.int32)
     )
     if distinct:
-        durations_ps, takes, frees = (
-            np.concatenate([getattr(plan, name) for plan in distinct], axis=1)
-            for name in ("durations_ps", "takes", "frees")
+        durations_ps = _durations_ps(distinct)
+        for plan, begin in zip(
+            distinct, offsets.values(), strict=True
+        ):  # what each would work out for itself
+            plan.__dict__["durations_ps"] = durations_ps[:, begin : begin + plan.demands.shape[1]]
+        takes, frees = (
+            np.concatenate([getattr(plan, name) for plan in distinct], axis=1) for name in ("takes", "frees")
         )
     else:
         durations_ps = np.zeros((len(pipeline.stages), 0), dtype=np.int64)
         takes = frees = np.zeros((len(pipeline.pools), 0), dtype=np.bool_)
-    wait_tiles: list[Int64Array] = []
-    wait_upon: list[Int64Array] = []
-    for wait in pipeline.waits:
-        pairs = [
-            (int(first_tile[i]), int(first_tile[producer + 1]) - 1)
-            for i, found in enumerate(producers)
-            if plans[i].tiles
-            for producer in sorted(found.get(wait.name, ()))
-        ]
-        table = np.array(pairs, dtype=np.int64).reshape(-1, 2)
-        wait_tiles.append(table[:, 0].copy())
-        wait_upon.append(table[:, 1].copy())
+    begins = first_tile.tolist()
+    pairs: dict[str, list[tuple[int, int]]] = {wait.name: [] for wait in pipeline.waits}
+    for i, found in enumerate(producers):
+        if begins[i] == begins[i + 1]:
+            continue
+        for name, before in found.items():
+            pairs[name] += [(begins[i], begins[producer + 1] - 1) for producer in sorted(before)]
+    tables = [np.array(pairs[wait.name], dtype=np.int64).reshape(-1, 2) for wait in pipeline.waits]
     return Program(
         pipeline,
         tuple(plans),
@@ -180,6 +209,6 @@ def join_plans(
         durations_ps,
         takes,
         frees,
-        tuple(wait_tiles),
-        tuple(wait_upon),
+        tuple(table[:, 0].copy() for table in tables),
+        tuple(table[:, 1].copy() for table in tables),
     )

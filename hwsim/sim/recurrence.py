@@ -17,10 +17,9 @@ from hwsim.kernels.tile_pipeline import (
     UNLIMITED,
     Columns,
     State,
-    Sweep,
     schedule,
-    sweep,
 )
+from hwsim.kernels.tile_sweep import Sweep, sweep
 from hwsim.plan import Program
 from hwsim.plan.program import Int64Array
 
@@ -72,12 +71,13 @@ def lay_out(program: Program) -> Columns:
     # What no tile of this program takes or waits for is left out: a machine has more than most programs use.
     used = [pool for pool, row in enumerate(program.takes) if row.any()]
     waited = [wait for wait, rows in enumerate(program.wait_tiles) if len(rows)]
+    manners = _manners(program)
     links = [(index, at[name]) for index, stage in enumerate(stages) for name in dict.fromkeys(stage.after)]
     return Columns(
         kind_of_tile=np.array(program.kind_of_tile, dtype=np.int32),
         durations=np.array(program.durations_ps.T, dtype=np.int64, order="C"),
         in_order=np.array([stage.in_order for stage in stages], dtype=np.bool_),
-        manner=_manners(program),
+        manner=manners,
         resource=_ints(resources[stage.resource] for stage in stages),
         servers=_ints(min(resource.servers, NEVER) for resource in pipeline.resources),
         slots=_ints(min(pool.slots, NEVER) for pool in pools),
@@ -87,6 +87,7 @@ def lay_out(program: Program) -> Columns:
         freed=_table(len(stages), [(at[pools[pool].freed_by], pool) for pool in used]),
         awaits=_table(len(stages), [(waiter[wait], wait) for wait in waited]),
         awaited=_table(len(stages), [(stage, wait) for wait, stage in enumerate(upon)]),
+        queuing=_queuing(program, manners),
         takes=np.array(program.takes.T, dtype=np.bool_, order="C"),
         frees=np.array(program.frees.T, dtype=np.bool_, order="C"),
         taker=_ints(taker),
@@ -115,6 +116,18 @@ def _manners(program: Program) -> Int64Array:
     return _ints(manners)
 
 
+def _queuing(program: Program, manners: Int64Array) -> Int64Array:
+    """Of each resource the in-order stages whose requests queue there."""
+    pipeline = program.pipeline
+    at = {resource.name: index for index, resource in enumerate(pipeline.resources)}
+    rows = [
+        (at[stage.resource], index)
+        for index, stage in enumerate(pipeline.stages)
+        if stage.in_order and manners[index] == QUEUED
+    ]
+    return _table(len(pipeline.resources), rows)
+
+
 def _sweep_order(program: Program, columns: Columns) -> Int64Array | None:
     """Stages so that none comes before what it is after, if `sweep` serves this program."""
     limited = columns.resource[columns.manner != UNLIMITED]
@@ -139,7 +152,8 @@ def _state(program: Program, columns: Columns) -> State:
     resources, pools = len(columns.servers), len(columns.slots)
     demands = np.bincount(columns.resource, minlength=resources) * tiles
     limited = columns.resource[columns.manner != UNLIMITED]
-    queued = columns.resource[columns.manner == QUEUED]
+    queued = columns.resource[(columns.manner == QUEUED) & ~columns.in_order]
+    queues = bool((columns.manner == QUEUED).any())
     free = [row for row, stage in enumerate(program.pipeline.stages) if not stage.in_order]
     released = np.empty((2, 1, len(free) * tiles), dtype=np.int64)
     # Out-of-order stages that follow nothing are issued from time 0, in tile order: already a heap.
@@ -159,8 +173,12 @@ def _state(program: Program, columns: Columns) -> State:
         slots_size=_zeros(pools),
         busy=np.empty((2, resources, most_busy), dtype=np.int64),
         busy_size=_zeros(resources),
+        queue=np.empty((2, stages, tiles * queues), dtype=np.int64),
+        queue_first=_zeros(stages),
+        queue_end=_zeros(stages),
         requests=np.empty((2, resources, int(demands[queued].max(initial=0))), dtype=np.int64),
         requests_size=_zeros(resources),
+        waiting=_zeros(resources),
         released=released,
         released_size=_ints([len(first) * tiles]),
     )

@@ -38,6 +38,9 @@ WORDS = [
     "9" * 90,
     ".nan",
     "",
+    "x",
+    "prompt - 9999",
+    "ceil_div(7, 2)",
 ]
 
 
@@ -120,7 +123,9 @@ def _change(made: Any, chance: random.Random) -> None:
 
 @settings(max_examples=100)
 @given(
-    st.sampled_from(["lenet5", "tpu_cnn0", "alexnet"]), st.randoms(use_true_random=False), st.integers(1, 3)
+    st.sampled_from(["lenet5", "tpu_cnn0", "alexnet", "mobilenet_v2", "shufflenet", "gpt2_decode", "gnmt"]),
+    st.randoms(use_true_random=False),
+    st.integers(1, 3),
 )
 def test_no_changed_yaml_gets_through(name: str, chance: random.Random, changes: int) -> None:
     words = (SHELF / f"{name}.yaml").read_text().replace("[", " [ ").replace("{", " { ").split(" ")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,9 +18,10 @@ from click.testing import CliRunner
 from hwsim.cli.main import main
 from hwsim.cli.run import read_parameters
 from hwsim.cli.screen import Screen, emit
-from hwsim.cli.summary import percent, summary
+from hwsim.cli.summary import percent, span, summary
 from hwsim.errors import SpecError
 from hwsim.result import Result
+from hwsim.result.bands import ErrorBand, ErrorTable
 from tests.samples import sample_result, sample_weights
 
 ROOT = Path(__file__).parents[3]
@@ -63,6 +65,7 @@ def test_json_is_one_strict_object_and_all_of_standard_output(run_here) -> None:
         "int8",
     )
     assert found["verified"] is True
+    assert found["validation"]["reason"] == "no times of this design were measured"
     assert found["macs"] == 2 * 2_293_000
     assert found["throughput_per_s"] == pytest.approx(2 / found["latency_s"])
     assert (
@@ -117,6 +120,29 @@ def test_no_line_is_wider_than_the_terminal(width: int) -> None:
     assert max(len(line) for line in text.splitlines()) <= width
 
 
+def test_the_time_stands_with_its_error_band_or_the_reason_why_not() -> None:
+    assert re.search(
+        r"^time +1.75 ns .*\nvalidated +no +no times of this design were measured$",
+        drawn(sample_result(folder=Path("/out")), 100), flags=re.M,
+    )  # fmt: skip
+    band = ErrorBand(120, 5.0, -20.0, 25.0, measured_on="machine")
+    found = sample_result(folder=Path("/out"), errors=ErrorTable((("", ""),) * 3, (band,) * 3, ""))
+    said = "validated +1.4 to 2.19 ns +if it errs like 8 in 10 of 120 operators measured on it$"
+    assert re.search(f"^{said}", drawn(found, 100), flags=re.M)
+
+
+@pytest.mark.parametrize(
+    ("low_s", "high_s", "said"),
+    [
+        (11.2e-3, 13.9e-3, "11.2 to 13.9 ms"),
+        (839e-6, 1.5e-3, "839 us to 1.5 ms"),
+        (0.5, 2.0, "500 ms to 2 s"),
+    ],
+)
+def test_a_span_of_times_names_a_unit_once_where_it_can(low_s: float, high_s: float, said: str) -> None:
+    assert span(low_s, high_s) == said
+
+
 def test_synthetic_workloads_spills_and_notes_are_marked() -> None:
     text = drawn(sample_result(synthetic=True, spilled=("a", "b"), folder=Path("/out")), 120)
     for words in (
@@ -162,7 +188,8 @@ def test_shares_are_never_rounded_to_nothing() -> None:
 
 def test_parameters_are_read_once_each() -> None:
     assert read_parameters(("a=3", " b = 4 "), batch=2, seed=None) == {"batch": 2, "a": 3, "b": 4}
-    for bad in ("a", "a=", "a=1.5", "a=1e3", "=3", "a b=3", "a=\u0663", "batch=1"):
+    assert read_parameters(("past + 1=3",)) == {"past + 1": 3}  # as files may call an open size
+    for bad in ("a", "a=", "a=1.5", "a=1e3", "=3", " =3", "a=\u0663", "batch=1"):
         with pytest.raises(SpecError, match="--param"):
             read_parameters((bad,), batch=2)
     with pytest.raises(SpecError, match="a is given twice"):

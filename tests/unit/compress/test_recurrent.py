@@ -13,7 +13,9 @@ from hwsim.compress.prune import prune
 from hwsim.compress.quantise import quantise
 from hwsim.errors import SpecError
 from hwsim.pipeline import verify
-from tests.recurrent_layers import layer
+from hwsim.workload import load_workload
+from hwsim.workload.folder import save_workload
+from tests.recurrent_layers import OPTIONS, layer
 
 FORMATS = Path(__file__).parents[2] / "formats.yaml"
 
@@ -34,6 +36,19 @@ def test_quantised_layers_run_on_their_grids() -> None:
     net = quantise(layer("lstm", "batched", dtype="fp32"), "int8", per="channel")
     assert net.tensors["state_weight"].quantisation is not None
     assert verify(net, FORMATS).bit_exact
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_every_option_is_quantised_and_saved_and_runs_on_its_grids(option: str, tmp_path: Path) -> None:
+    cell, more = OPTIONS[option]
+    net = quantise(layer(cell, "batched", dtype="fp32", **more), "int8", per="channel")
+    save_workload(net, tmp_path / "saved")
+    found = load_workload(tmp_path / "saved")
+    assert [op.problem for op in found.operators] == [op.problem for op in net.operators]
+    assert all(ref.tensor in net.tensors for ref in select(net))
+    if "projection" in more:
+        assert "projection" in {ref.tensor for ref in select(net)}
+    assert verify(found, FORMATS).bit_exact
 
 
 def test_low_rank_says_why_not() -> None:

@@ -13,7 +13,7 @@ import pytest
 from hwsim.compress.lowrank import low_rank
 from hwsim.compress.prune import prune
 from hwsim.compress.winograd import winograd
-from hwsim.devices.systolic_vector import vector_tiles
+from hwsim.devices.vector_tiles import vector_tiles
 from hwsim.errors import CapacityError, SpecError, UnsupportedError, VerificationError
 from hwsim.functional import execute, execute_stored, reference
 from hwsim.functional import winograd as transforms

@@ -11,7 +11,7 @@ from hwsim.errors import UnsupportedError
 from hwsim.pipeline import run, verify
 from hwsim.result import Result
 from hwsim.workload import recurrent
-from tests.recurrent_layers import CELLS, FORMS, layer
+from tests.recurrent_layers import CELLS, FORMS, OPTIONS, layer
 
 DESIGN = "generic_x86"
 
@@ -33,6 +33,66 @@ def test_both_timing_paths_agree(cell: str, form: Any, batch: int, state: str) -
     )
     assert (fast.trace.start_ps == events.trace.start_ps).all()
     assert fast.macs == fast.multiplications == net.macs
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+@pytest.mark.parametrize("design", [DESIGN, "v100"])
+@pytest.mark.parametrize("state", ["hot", "cold"])
+def test_every_option_runs_on_a_cpu_and_a_gpu(option: str, design: str, state: str) -> None:
+    cell, more = OPTIONS[option]
+    net = layer(cell, "stepwise", batch=3, hidden=20, dtype="fp32", **more)
+    fast, events = (
+        run(net, design, dtype="fp32", overrides=[f"cache_state={state}"], timing=timing)
+        for timing in ("fast", "events")
+    )
+    assert (fast.trace.start_ps == events.trace.start_ps).all()
+    assert fast.macs == fast.multiplications == net.macs
+
+
+@pytest.mark.parametrize(
+    ("cell", "more", "loops"),
+    [
+        ("lstm", {"projection": 16}, 3),  # the state's product, gates, the projection
+        ("gru", {"reset_after": False}, 4),  # gates, reset; the reset state's product, and the new state
+        ("lstm", {"peepholes": True}, 2),
+    ],
+)
+def test_what_gates_make_is_one_more_loop(cell: str, more: dict[str, Any], loops: int) -> None:
+    launch = load_design(DESIGN).device_spec.paid_launch_s
+    timing = run(layer(cell, "absent", steps=3, hidden=64, dtype="fp32", **more), DESIGN).timing
+    busy_ps = int(timing.busy_ps[:, timing.stages.index("launch")].sum())
+    assert busy_ps == pytest.approx(3 * loops * launch * 1e12, rel=1e-3)
+
+
+def test_a_cell_that_is_kept_is_copied_once() -> None:
+    launch = load_design(DESIGN).device_spec.paid_launch_s
+    net = layer("lstm", "absent", steps=3, hidden=64, dtype="fp32", ends=("cell",))
+    timing = run(net, DESIGN).timing
+    busy_ps = int(timing.busy_ps[:, timing.stages.index("launch")].sum())
+    assert busy_ps == pytest.approx((3 * 2 + 1) * launch * 1e12, rel=1e-3)
+
+
+def test_peepholes_cost_a_cpu_and_a_gpu_work() -> None:
+    for design in (DESIGN, "v100"):
+        plain, peeping = (
+            run(layer("lstm", "absent", dtype="fp32", peepholes=on), design, dtype="fp32")
+            for on in (False, True)
+        )
+        assert plain.macs == peeping.macs
+        assert (
+            peeping.usage.total("lanes", "op_fp32") - plain.usage.total("lanes", "op_fp32") == 5 * 2 * 4 * 6
+        )
+
+
+def test_weights_of_a_projection_are_fetched() -> None:
+    """Of a cold cache once, and in every step where it has no room for them."""
+    sizes: dict[str, Any] = {"steps": 3, "batch": 4, "hidden": 64, "bias": False, "dtype": "fp32"}
+    plain, projected = (
+        run(layer("lstm", "absent", **sizes, **more), DESIGN, overrides=["cache_state=cold"])
+        for more in ({}, {"projection": 64})
+    )
+    read = [r.usage.total("memory", "read") for r in (plain, projected)]
+    assert read[1] - read[0] == pytest.approx(64 * 64 * 4, rel=0.02)
 
 
 def test_each_loop_of_each_step_is_launched() -> None:

@@ -13,7 +13,7 @@ from hwsim.devices.gpu import GpuDevice
 from hwsim.errors import CapacityError
 from hwsim.schema import Spec
 from hwsim.workload import Workload, conv2d, matmul, matvec, recurrent
-from tests.gpu_samples import run_on, small_gpu, with_layout
+from tests.gpu_samples import run_on, small_gpu, two_of_four, with_layout
 
 PRODUCT = matmul(300, 200, 3000, dtype="fp32")
 FEW_BLOCKS = matmul(64, 64, 3000, dtype="fp32")
@@ -22,6 +22,7 @@ STRIDED = with_layout(matmul(512, 256, 256, dtype="fp32"), "tt")
 CONV = conv2d(1, 16, 20, 20, 32, 5, dtype="fp32")
 SPARSE = matvec(160, 400, density=0.1, batch=4).astype("fp32")
 RECURRENT = recurrent("gru", 64, 8, 3, dtype="fp32")
+TWO_OF_FOUR = two_of_four(matmul(64, 64, 3000, dtype="fp16"))
 SMALL_CACHE = {"l2": {"size_bytes": 2**17}}
 LIMITED = {"power": {"limit_w": 50.0, "idle_w": 8.0, "multiply_pj": {"fp32": 1000.0}}}
 
@@ -62,6 +63,9 @@ WITNESSES = {
         PRODUCT, {"multiprocessors": {"shared_memory_bytes": 16_384}}
     ),
     "units.unit": Witness(PRODUCT, {"units": {"fp32": {"unit": "tensor", "macs_per_cycle": 64}}}),
+    "units.structured_rate": Witness(
+        TWO_OF_FOUR, {"units": {"fp16": {"unit": "tensor", "macs_per_cycle": 512, "structured_rate": 2}}}
+    ),
     "units.macs_per_cycle": Witness(PRODUCT, {"units": {"fp32": {"unit": "plain", "macs_per_cycle": 32}}}),
     "l2.size_bytes": Witness(PRODUCT, {"l2": {"size_bytes": 2**18}}),
     "l2.bytes_per_cycle": Witness(PRODUCT, {"l2": {"bytes_per_cycle": 10}}),
@@ -75,6 +79,7 @@ WITNESSES = {
     ),
     "library": Witness(NARROW, {"library": "cublas_8"}),
     "sparse_below": Witness(SPARSE, {"sparse_below": 0.05}),
+    "recurrent": Witness(RECURRENT, {"recurrent": "persistent"}),
     "cache_state": Witness(PRODUCT, {"cache_state": "hot"}),
     "harness": Witness(PRODUCT, {"harness": "bench"}, calibration(launch_us={"bench": 9.0})),
     "launch_s": Witness(PRODUCT, {"launch_s": 1e-6}),

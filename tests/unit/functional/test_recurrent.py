@@ -15,13 +15,15 @@ from hwsim.design import load_design
 from hwsim.devices import make_device
 from hwsim.errors import UnsupportedError, VerificationError
 from hwsim.functional import activations, execute, verify_program
-from hwsim.pipeline import prepare, verify
+from hwsim.pipeline import prepare, run, verify
 from hwsim.plan import Plan, join_plans
 from hwsim.plan.mapping import StepMapping
+from hwsim.plan.residency import scratch_bytes
 from hwsim.result import Verification
 from hwsim.tensor.storage import Quantisation
 from hwsim.workload import Workload
-from tests.recurrent_layers import CELLS, FORMS, layer
+from hwsim.workload.operators import Recurrent
+from tests.recurrent_layers import CELLS, FORMS, OPTIONS, layer
 
 FORMATS = Path(__file__).parents[2] / "formats.yaml"
 INTEGERS = ("int4", "int8", "int16", "int32")
@@ -40,6 +42,58 @@ def test_every_cell_form_and_format_agrees(cell: str, form: Any, dataflow: str, 
     assert found.bit_exact == (dtype in INTEGERS)
     least = {"int4": 4, "int8": 28, "int16": 70, "int32": 70, "fp32": 120, "fp16": 55, "bf16": 35}
     assert found.sqnr_db[-1] > least[dtype]
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+@pytest.mark.parametrize(
+    ("form", "dataflow", "dtype"),
+    [("stepwise", "ws", "int8"), ("stepwise", "is", "fp32"), ("batched", "os", "int16"),
+     ("absent", "is", "bf16")],
+)  # fmt: skip
+def test_every_option_agrees(option: str, form: Any, dataflow: str, dtype: str) -> None:
+    cell, more = OPTIONS[option]
+    if form == "absent" and more.get("bidirectional"):
+        more = {**more, "layers": 1}  # both directions side by side are wider than a state
+    found = check(layer(cell, form, **more), f"dataflow={dataflow}", dtype=dtype)
+    assert found.bit_exact == (dtype in INTEGERS)
+    least = {"int8": 24, "int16": 65, "fp32": 110, "bf16": 30}
+    assert min(found.output_sqnr_db.values()) > least[dtype]
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_every_option_agrees_in_fixed_point_and_where_things_spill(option: str) -> None:
+    cell, more = OPTIONS[option]
+    assert check(layer(cell, "stepwise", **more), fixed_point="q3.4").bit_exact
+    net = layer(cell, "stepwise", batch=4, steps=40, **more)
+    layers = [op.problem for op in net.operators if isinstance(op.problem, Recurrent)]
+    room = 2 * max(scratch_bytes(problem, "int8") for problem in layers)  # to stream, and for the state
+    spilled = (f"unified_buffer.size={room} B",)
+    assert run(net, FORMATS, overrides=spilled, dtype="int8").spilled
+    assert check(net, *spilled).bit_exact
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+@pytest.mark.parametrize("dtype", ["int8", "fp16"])
+def test_the_reference_alone_computes_every_option(option: str, dtype: str) -> None:
+    cell, more = OPTIONS[option]
+    net = layer(cell, "stepwise", **more).astype(dtype)
+    ready = prepare(net, make_device(load_design(FORMATS).device_spec))
+    draw = np.random.default_rng(5)
+    given = {name: draw.standard_normal(net.tensors[name].shape).astype(np.float32) for name in net.inputs}
+    found = verify_program(net, ready.schedule, ready.program, accumulator_bits=32, inputs=given)
+    alone = execute(net, given)
+    for name in net.outputs:
+        error = np.abs(found.outputs[name] - alone[name]).max()
+        assert error == 0 if dtype == "int8" else error < 5e-3
+
+
+def test_scales_by_channel_belong_to_the_rows_that_are_multiplied_apart() -> None:
+    net = layer("gru", "stepwise", reset_after=False)
+    grid = Quantisation(tuple(0.01 + i / 900 for i in range(12)), tuple(range(-6, 6)), 0)
+    tensors = {**net.tensors, "state_weight": replace(net.tensors["state_weight"], quantisation=grid)}
+    found = check(replace(net, tensors=tensors))
+    assert found.bit_exact
+    assert found.sqnr_db[-1] > 25  # both sides take the scales as given: wrong ones would be noise
 
 
 @pytest.mark.parametrize("machine", ["one plane", "one bank", "spilled", "ideal"])
@@ -129,9 +183,11 @@ def test_images_cannot_be_stacked_along_the_steps() -> None:
 # -- faults ----------------------------------------------------------------------------------------------
 
 
-def caught(change: Callable[[Plan], Plan], *overrides: str, form: Any = "stepwise") -> VerificationError:
-    """What verification says of an LSTM whose plan was changed."""
-    net = layer("lstm", form)
+def caught(
+    change: Callable[[Plan], Plan], *overrides: str, cell: str = "lstm", form: Any = "stepwise", **more: Any
+) -> VerificationError:
+    """What verification says of an LSTM, or another cell, whose plan was changed."""
+    net = layer(cell, form, **more)
     device = make_device(load_design(FORMATS, overrides).device_spec)
     right = prepare(net, device)
     at = [isinstance(plan.mapping, StepMapping) for plan in right.plans].index(True)
@@ -247,6 +303,60 @@ def test_biases_that_are_not_fetched_are_caught() -> None:
     assert caught(change).reason == "its bias is never fetched"
 
 
+LATE: list[tuple[str, dict[str, Any]]] = [("lstm", {"projection": 3}), ("gru", {"reset_after": False})]
+
+
+def late_tile(plan: Plan) -> int:
+    """The first tile of step 4, the last, that multiplies what its gates made."""
+    assert isinstance(plan.mapping, StepMapping)
+    return 5 * plan.mapping.step_tiles - plan.mapping.products[-1].tiles
+
+
+@pytest.mark.parametrize(("cell", "more"), LATE)
+def test_a_product_that_does_not_wait_for_the_gates_is_caught(cell: str, more: dict[str, Any]) -> None:
+    error = caught(with_pool("state", False, late_tile), cell=cell, **more)
+    assert "step 4 multiplies what its gates have not made" in error.reason
+    assert error.index[0] == 4
+
+
+@pytest.mark.parametrize(("cell", "more"), LATE)
+def test_gates_that_are_given_up_early_are_caught(cell: str, more: dict[str, Any]) -> None:
+    def change(plan: Plan) -> Plan:
+        found, end = each(plan), late_tile(plan) - 1
+        frees = found.frees.copy()
+        row = [p.name for p in plan.pipeline.pools].index("state")
+        frees[row, end], frees[row, end - 1] = False, True
+        return replace(found, frees=frees)
+
+    assert "step 4 multiplies what its gates have not made" in caught(change, cell=cell, **more).reason
+
+
+@pytest.mark.parametrize(("cell", "more"), LATE)
+def test_sums_that_do_not_leave_for_the_last_product_are_caught(cell: str, more: dict[str, Any]) -> None:
+    error = caught(with_demand("drain", 0, lambda plan: late_tile(plan) - 1), cell=cell, **more)
+    assert error.index[0] == 4
+
+
+def test_a_last_cell_that_is_not_written_is_caught() -> None:
+    """The last step stores its state of 8 bytes alone."""
+    spilled = ("unified_buffer.size=600 B",)
+    more: dict[str, Any] = {"ends": ("cell",), "steps": 20}
+    error = caught(with_demand("store", 8, lambda plan: 20 * step_tiles(plan) - 1), *spilled, **more)
+    assert (error.stage, error.reason) == ("store", "the last cell is never written to memory")
+    assert error.index[0] == 20
+
+
+def test_a_state_before_the_first_step_that_does_not_come_is_caught() -> None:
+    """A constant comes with the first weights."""
+
+    def change(plan: Plan) -> Plan:
+        first = int(plan.demands[plan.pipeline.stage_index("weights"), plan.kind_of_tile[0]])
+        return with_demand("weights", first - 1, lambda _: 0)(plan)
+
+    error = caught(change, begins="constant state, cell", bias=False)
+    assert error.reason == "its bias or state before the first step is never fetched"
+
+
 def test_a_narrow_accumulator_is_caught() -> None:
     with pytest.raises(VerificationError):
         check(layer("rnn", "absent", hidden=40), "accumulators.width_bits=16")
@@ -257,11 +367,10 @@ def test_a_narrow_accumulator_is_caught() -> None:
 def test_gates_in_another_order_are_caught(cell: str, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
     name = "_new_cell" if cell == "lstm" else "_new_state"
     right = getattr(executed, name)
-    at = 0 if cell == "lstm" else 1
+    turned_parts = (0,) if cell == "lstm" else (1, 2)
 
     def turned(*given: Any) -> np.ndarray:
-        parts = list(given)
-        parts[at], parts[at + 1] = (part[:, ::-1] for part in given[at : at + 2])
+        parts = [part[:, ::-1] if i in turned_parts else part for i, part in enumerate(given)]
         return right(*parts)
 
     monkeypatch.setattr(executed, name, turned)
@@ -271,7 +380,7 @@ def test_gates_in_another_order_are_caught(cell: str, dtype: str, monkeypatch: p
 
 @pytest.mark.parametrize("what", ["states", "cells"])
 def test_a_state_or_cell_that_is_not_carried_is_caught(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    right = executed.StepRun._update
+    right = executed.StepRun._gates
 
     def forgetful(self: executed.StepRun, step: int, parts: Any) -> None:
         kept = getattr(self, what)[step].copy()
@@ -279,6 +388,6 @@ def test_a_state_or_cell_that_is_not_carried_is_caught(what: str, monkeypatch: p
         right(self, step, parts)
         getattr(self, what)[step] = kept
 
-    monkeypatch.setattr(executed.StepRun, "_update", forgetful)
+    monkeypatch.setattr(executed.StepRun, "_gates", forgetful)
     with pytest.raises(VerificationError):
         check(layer("gru" if what == "states" else "lstm", "absent"))

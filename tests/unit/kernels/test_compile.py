@@ -14,7 +14,7 @@ import pytest
 
 from hwsim.errors import DeadlockError
 from hwsim.kernels import compile as door
-from hwsim.kernels import stalls, tile_pipeline
+from hwsim.kernels import stalls, tile_pipeline, tile_sweep
 from hwsim.kernels.compile import compiled, compiled_in_place
 from hwsim.plan import Cause
 from hwsim.sim import NEVER_PS, attribute_stalls, simulate
@@ -112,7 +112,7 @@ def test_kernels_are_compiled_once_whatever_the_flags_of_the_columns() -> None:
             causes = [Cause(pool.name, "pool", pool.name) for pool in program.pipeline.pools]
             if stage.in_order:
                 attribute_stalls(program, trace, stage.name, causes)
-    for kernel in (tile_pipeline.schedule, tile_pipeline.sweep, stalls.share_out, stalls.freed_times):
+    for kernel in (tile_pipeline.schedule, tile_sweep.sweep, stalls.share_out, stalls.freed_times):
         assert len(cast("Any", kernel).signatures) == 1
 
 

@@ -17,7 +17,9 @@ from hwsim.errors import CapacityError
 from hwsim.pipeline import Prepared, prepare
 from hwsim.plan.residency import Operand, Residency
 from hwsim.workload import load_workload, matmul
+from hwsim.workload.lowering import plain_attention
 from tests.hand_worked import TINY
+from tests.sequences import decoder
 
 MORE = {
     "bandwidth": [f"weight_memory.bandwidth={rate} GB/s" for rate in (4, 34, 400)],
@@ -28,16 +30,21 @@ MORE = {
     "rows of PEs": [f"array.rows={rows}" for rows in (16, 64, 256, 512)],
     "columns of PEs": [f"array.cols={cols}" for cols in (16, 64, 256, 512)],
 }
+# Scores of 1 MB for each of 8 heads, which the smaller buffers spill.
+SEQUENCE = plain_attention(
+    decoder(layers=1, queries=1024, heads=8, groups=2, size=32, inner=1024, rows=300, dtype="int8")
+)
 LIMITS = ("buffer", "accumulators", "FIFO")  # the device may use less of these than there is
 
 
 def prepared(workload: str, override: str) -> tuple[Prepared, SystolicDevice]:
     device = make_device(load_design("tpu_v1", (override,)).device_spec)
     assert isinstance(device, SystolicDevice)
-    return prepare(load_workload(workload).astype("int8"), device), device
+    network = SEQUENCE if workload == SEQUENCE.name else load_workload(workload)
+    return prepare(network.astype("int8"), device), device
 
 
-@pytest.mark.parametrize("workload", ["lenet5", "alexnet", "resnet18", "mobilenet_v1"])
+@pytest.mark.parametrize("workload", ["lenet5", "alexnet", "resnet18", "mobilenet_v1", SEQUENCE.name])
 @pytest.mark.parametrize("more", MORE)
 def test_bounds_and_bytes_fall(workload: str, more: str) -> None:
     before: tuple[np.ndarray, int, int] | None = None

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from hwsim.errors import CapacityError
 from hwsim.plan.residency import Edge, Schedule, schedule
+from hwsim.workload import Workload
 from hwsim.workload.operators import Elementwise, Transfer, View
 from tests.networks import network, operator, residual_network
 
@@ -42,6 +45,14 @@ def test_all_stays_on_chip_where_the_peak_fits(chip_bytes: int | None) -> None:
     assert found.memory_bytes == WEIGHT_BYTES
     assert place_of(found, "c1") == {"x": "chip", "w1": "weights", "c1": "chip"}
     assert all(r is None or r.stream_bytes is None for r in found.residencies)
+
+
+def test_room_in_memory_is_used_again() -> None:
+    """With all spilled, as much at a time as is alive at a time: 384 bytes, and not the 458 of all together.
+    Without a host link x and y (64 and 10) stay all the time, beside c1, c2 and s (128 each) or s and y."""
+    assert residual(1).memory_bytes == WEIGHT_BYTES + PEAK_BYTES
+    apart = schedule(residual_network(), chip_bytes=1, memory_bytes=None, host_link=False)
+    assert apart.memory_bytes == WEIGHT_BYTES + 64 + 10 + 3 * 128
 
 
 def test_operators_wait_for_those_whose_results_they_read() -> None:
@@ -131,3 +142,43 @@ def test_a_spilled_input_is_waited_for_and_written_whole() -> None:
     assert "x" in found.spilled
     moved = [op.problem for op in found.operators if isinstance(op.problem, Transfer)]
     assert (moved[0].size_bytes, moved[0].to_memory, moved[1].size_bytes) == (64, True, 0)
+
+
+def in_memory(workload: Workload, chip_bytes: int | None, share: float = 0.0) -> Schedule:
+    return schedule(
+        replace(workload, operands_in_memory=True),
+        chip_bytes=chip_bytes, memory_bytes=None, background_share=share,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_operands_in_memory_stay_there_and_cross_no_link(share: float) -> None:
+    found = in_memory(residual_network(), PEAK_BYTES * 4, share)
+    moved = [op.problem for op in found.operators if isinstance(op.problem, Transfer)]
+    assert all(problem.size_bytes == problem.out_bytes == 0 and problem.to_memory for problem in moved)
+    assert place_of(found, "c1") == {"x": "memory", "w1": "weights", "c1": "chip"}
+    assert place_of(found, "y")["y"] == "memory"
+    assert found.spilled == ()  # nothing had to go: it was never on chip
+    assert found.peak_chip_bytes == PEAK_BYTES
+    assert found.memory_bytes == WEIGHT_BYTES + 64 + 10  # x and y
+    # What lies between is on chip, so a quarter is kept for streaming.
+    assert [r.stream_bytes for r in found.residencies if r is not None] == [
+        PEAK_BYTES,
+        None,
+        None,
+        PEAK_BYTES,
+    ]
+
+
+def test_room_for_streaming_is_kept_where_operands_lie_in_memory() -> None:
+    """Without that, c1 c2 s would fill the chip to the last byte, and x have no room to come through."""
+    assert in_memory(residual_network(), PEAK_BYTES).spilled != ()
+    assert residual(PEAK_BYTES).spilled == ()
+
+
+def test_streaming_may_fill_a_chip_on_which_nothing_stays() -> None:
+    alone = network({"x": (64,)}, {}, [(operator(Elementwise("relu", 64), "x", "y"), (64,))], ["y"])
+    found = in_memory(alone, 1000)
+    (residency,) = (r for r in found.residencies if r is not None)
+    assert residency.stream_bytes == 1000
+    assert found.peak_chip_bytes == 0

@@ -171,7 +171,8 @@ def test_the_table_holds_every_digit(tmp_path: Path) -> None:
     table = page.split('id="layertable"')[1].split("</table>")[0]
     assert table.count("<tr>") == 7
     assert 'data-v="0.00025"' in table
+    assert f'data-v="{1e-3 / 0.95!r}">917\u202f\u00b5s to 1.05\u202fms' in table
     headings = re.findall(r'data-column="([^"]+)"', table)
     assert set(headings) >= set(json.loads((tmp_path / "out" / ABOUT).read_text())["rows"][0]) - {
-        "energy_j", "macs", "multiplications", "limit_busy", "verified", "reason",
+        "energy_j", "macs", "multiplications", "limit_busy", "low_s", "verified", "reason",
     }  # fmt: skip

@@ -1,0 +1,101 @@
+"""Points of sweeps equal runs to the last bit, on every kind of machine; what cannot run is an outcome."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import hwsim
+from hwsim.explore.evaluate import Evaluator, run_arguments
+from hwsim.explore.space import Space, load_space
+
+SYSTOLIC = """
+name: arrays
+workloads: [resnet18, digits_cnn]
+designs: [tpu_v1]
+axes:
+  workload.batch: [1, 3]
+  array.rows: {low: 16, high: 512, factor: 2}
+  array.cols: [24, 64, 256]
+  array.dataflow: [ws, os, is]
+  unified_buffer.size: {low: 256 KiB, high: 16 MiB, factor: 4}
+  weight_memory.bandwidth: [17 GB/s, 34 GB/s, 300 GB/s]
+  clock: [200 MHz, 700 MHz]
+  technology.node: [28 nm, 45 nm]
+  shift_in_cycles: {values: [4, 40], when: array.dataflow != os}
+"""
+OTHERS = """
+name: chips
+workloads: [lenet5, digits_mlp, gpt2_decode]
+designs: [v100, xeon_e5_2699v3, eie_64pe, xeon_plus_tpu]
+axes:
+  dtype: [fp32, fp16, int8]
+  memory.bandwidth: {values: [20 GB/s, 68 GB/s], when: design == xeon_e5_2699v3}
+  multiprocessors.count: {values: [8, 80], when: design == v100}
+  fifo_depth: {values: [2, 8], when: design == eie_64pe}
+"""
+
+
+def space(folder: Path, text: str) -> Space:
+    path = folder / "space.yaml"
+    path.write_text(text, encoding="utf-8")
+    return load_space(path)
+
+
+@pytest.mark.parametrize(("text", "count"), [(SYSTOLIC, 60), (OTHERS, 40)])
+def test_points_equal_runs_to_the_last_bit(tmp_path: Path, text: str, count: int) -> None:
+    found = space(tmp_path, text)
+    draw = np.random.default_rng(7)
+    indices = found.canonical(np.stack([draw.integers(size, size=count) for size in found.sizes], axis=1))
+    outcomes = Evaluator(found).evaluate(indices)
+    assert outcomes.ok.sum() > count / 4
+    for i, row in enumerate(indices.tolist()):
+        given = run_arguments(found, found.texts(row))
+        named = given.pop("workload"), given.pop("design")
+        if not outcomes.ok[i]:  # a run says the network and the design too
+            with pytest.raises(hwsim.HwsimError, match=re.escape(outcomes.reasons[i])):
+                hwsim.run(*named, **given)  # type: ignore[arg-type]
+            continue
+        run = hwsim.run(*named, **given)  # type: ignore[arg-type]
+        assert outcomes.limits[i] == run.limit
+        for name in (
+            "latency_s", "energy_j", "area_mm2", "average_power_w", "throughput_per_s", "utilization",
+        ):  # fmt: skip
+            assert outcomes.metrics[name][i] == getattr(run, name), (name, given)
+
+
+def test_what_follows_from_metrics(tmp_path: Path) -> None:
+    found = space(
+        tmp_path, "name: one\nworkloads: [lenet5]\ndesigns: [tpu_v1]\naxes: {array.rows: [8, 64]}\n"
+    )
+    m = Evaluator(found).evaluate(found.grid(0, 2)).metrics
+    np.testing.assert_array_equal(m["energy_delay_js"], m["energy_j"] * m["latency_s"])
+    np.testing.assert_allclose(m["throughput_per_w"], m["throughput_per_s"] / m["average_power_w"])
+    np.testing.assert_allclose(m["throughput_per_mm2"], m["throughput_per_s"] / m["area_mm2"])
+    assert np.isnan(m["sqnr_db"]).all()  # nobody asked for it
+
+
+def test_signal_over_noise_falls_with_bits(tmp_path: Path) -> None:
+    text = (
+        "name: noise\nworkloads: [digits_mlp]\ndesigns: [systolic_32]\n"
+        "axes: {dtype: [int16, int8, int4]}\nobjectives: [sqnr_db, latency_s]\n"
+    )
+    found = space(tmp_path, text)
+    outcomes = Evaluator(found).evaluate(found.grid(0, 3))
+    noise = [x for x in outcomes.metrics["sqnr_db"].tolist() if not math.isnan(x)]
+    assert len(noise) >= 2
+    assert noise == sorted(noise, reverse=True)
+
+
+def test_a_recipe_is_an_axis(tmp_path: Path) -> None:
+    text = (
+        "name: pruned\nworkloads: [lenet300]\ndesigns: [v100]\n"
+        "axes: {recipe: [none, deep_compression]}\nobjectives: [weight_bytes]\n"
+    )
+    found = space(tmp_path, text)
+    plain, pruned = Evaluator(found).evaluate(found.grid(0, 2)).metrics["weight_bytes"]
+    assert pruned < plain / 10
