@@ -16,18 +16,22 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 DEMO := reports/runs/demo
 INPUTS ?= 100000
 
-.PHONY: .venv help demo test fuzz lint types floors bench validation digits examples docs clean
+.PHONY: .venv help demo torch cluster test kills fuzz lint types floors bench validation digits workloads examples docs clean
 
 help:
 	@echo 'make demo        set up, run ResNet-50 on the TPU, say where the result is'
 	@echo 'make test        set up, run all tests'
+	@echo 'make torch       set up, and install PyTorch too, for hwsim.from_torch and its tests'
+	@echo 'make cluster     set up, and install dask and pyarrow too, for sweeps on many machines and Parquet'
+	@echo 'make kills       kill sweeps at 25 random moments, and see that nothing is lost'
 	@echo 'make fuzz        feed hwsim 100,000 bad inputs, or INPUTS=...'
 	@echo 'make lint        style and format'
 	@echo 'make types       mypy, strict'
 	@echo 'make floors      who may import whom'
 	@echo 'make bench       speed, as quoted in the README'
-	@echo 'make validation  write reports/validation/ anew'
+	@echo 'make validation  write reports/validation/ and the error bands that ship anew'
 	@echo 'make digits      write reports/digits.md anew: accuracy after each method of compression'
+	@echo 'make workloads   write reports/workloads.md anew: every shipped workload on a machine of each kind'
 	@echo 'make examples    write what examples/ print, and the pictures of docs/, anew'
 	@echo 'make docs        build the documentation into .cache/site'
 	@echo 'make clean       remove the environment and all caches; results stay'
@@ -47,6 +51,17 @@ $(READY): pyproject.toml constraints.txt
 
 demo: $(READY)
 	$(BIN)/hwsim run resnet50 --design tpu_v1 --out $(DEMO)
+
+torch: $(READY)
+	$(PIP) install --quiet --constraint constraints.txt --constraint constraints-torch.txt \
+		--no-build-isolation --editable '.[torch]'
+
+cluster: $(READY)
+	$(PIP) install --quiet --constraint constraints.txt --constraint constraints-cluster.txt \
+		--no-build-isolation --editable '.[dask,parquet]'
+
+kills: $(READY)
+	$(BIN)/python -m tests.kills
 
 test: $(READY)
 	$(BIN)/python -m pytest -n 2
@@ -68,10 +83,13 @@ bench: $(READY)
 	$(BIN)/python -m pytest tests/bench/bench_*.py --benchmark-enable --benchmark-only
 
 validation: $(READY)
-	$(BIN)/python -m hwsim.validate reports/validation
+	$(BIN)/python -m hwsim.validate reports/validation hwsim/result/error_bands.csv
 
 digits: $(READY)
 	$(BIN)/python -m studies.digits.measure
+
+workloads: $(READY)
+	$(BIN)/python -m studies.workloads
 
 examples: $(READY)
 	@for example in examples/*.py; do $(BIN)/python "$$example" >"$${example%.py}.txt"; done

@@ -30,7 +30,8 @@ from hwsim.devices import make_device
 from hwsim.schema import Spec, json_schema, kind_words
 from hwsim.schema.spec import file_key
 from hwsim.schema.wording import format_value
-from hwsim.workload.frontends.layers import PLAIN_LAYERS, Layer, Repeat, WorkloadSpec
+from hwsim.workload.frontends.layer_base import Layer
+from hwsim.workload.frontends.workload_file import LAYERS, Repeat, WorkloadSpec
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ("array_size", "own_network", "buffer_and_bandwidth", "compressed", "compare_eie", "compare_tpu")
@@ -40,6 +41,7 @@ NEWLINE = "\n"
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that are files elsewhere in the repository."""
     pages = {"glossary.md": read("GLOSSARY.md"), "digits.md": read("reports/digits.md")}
+    pages["workloads.md"] = read("reports/workloads.md")
     pages |= {
         f"validation/{page.name}": page.read_text("utf-8")
         for kind in ("*.md", "*.svg")
@@ -230,11 +232,11 @@ def device_kinds() -> str:
 def layers() -> str:
     """What each layer says beside what every layer may say."""
     pieces = []
-    for layer in (*PLAIN_LAYERS, Repeat):
+    for layer in (*LAYERS, Repeat):
         own = set(layer.declared) - {*Layer.declared, "kind"}
         pieces.append("### " + ", ".join(f"`{word}`" for word in kind_words(layer)))
-        if layer is Repeat:
-            pieces.append(Repeat.__doc__ or "")
+        if layer.__doc__:
+            pieces.append(inspect.cleandoc(layer.__doc__))
         pieces.append(fields(layer, but=(*Layer.declared, "kind")) if own else "No further fields.")
     return "\n\n".join(pieces)
 

@@ -32,12 +32,16 @@ if TYPE_CHECKING:
     from hwsim.comparison import compare
     from hwsim.compress import Compressed, CompressionTable, Recipe, compress, load_recipe
     from hwsim.design import Design, load_design
+    from hwsim.explore.stored import load_sweep
+    from hwsim.explore.sweep import sweep
+    from hwsim.explore.sweep_result import Sweep
     from hwsim.pipeline import run, verify
     from hwsim.result import Result, Verification
     from hwsim.result.comparison import Comparison
     from hwsim.validate import ValidationReport, validate
     from hwsim.workload import Workload, conv2d, load_workload, matmul
     from hwsim.workload.folder import save_workload
+    from hwsim.workload.frontends.torch import from_torch
 
 # Public name -> the module that holds it.
 _HOMES = {
@@ -47,18 +51,22 @@ _HOMES = {
     "Design": "hwsim.design",
     "Recipe": "hwsim.compress",
     "Result": "hwsim.result",
+    "Sweep": "hwsim.explore.sweep_result",
     "ValidationReport": "hwsim.validate",
     "Verification": "hwsim.result",
     "Workload": "hwsim.workload",
     "compare": "hwsim.comparison",
     "compress": "hwsim.compress",
     "conv2d": "hwsim.workload",
+    "from_torch": "hwsim.workload.frontends.torch",
     "load_design": "hwsim.design",
     "load_recipe": "hwsim.compress",
+    "load_sweep": "hwsim.explore.stored",
     "load_workload": "hwsim.workload",
     "matmul": "hwsim.workload",
     "run": "hwsim.pipeline",
     "save_workload": "hwsim.workload.folder",
+    "sweep": "hwsim.explore.sweep",
     "validate": "hwsim.validate",
     "verify": "hwsim.pipeline",
 }
@@ -76,6 +84,7 @@ __all__ = [
     "Recipe",
     "Result",
     "SpecError",
+    "Sweep",
     "UnsupportedError",
     "ValidationReport",
     "Verification",
@@ -85,12 +94,15 @@ __all__ = [
     "compare",
     "compress",
     "conv2d",
+    "from_torch",
     "load_design",
     "load_recipe",
+    "load_sweep",
     "load_workload",
     "matmul",
     "run",
     "save_workload",
+    "sweep",
     "validate",
     "verify",
 ]

@@ -20,7 +20,6 @@ from hwsim.errors import (
 )
 from hwsim.pipeline import run
 from hwsim.result import Result
-from hwsim.result.bands import Bands, error_bands, error_class
 from hwsim.result.comparison import (
     FAULT,
     NO_ROOM,
@@ -35,7 +34,7 @@ from hwsim.result.comparison import (
     Figures,
 )
 from hwsim.tensor.formats import find_format
-from hwsim.workload import Workload, load_workload
+from hwsim.workload import Workload, load_with
 from hwsim.workload.graph import multiplied
 
 Progress = Callable[[int, int], None]
@@ -79,7 +78,6 @@ def compare(
     formats = [name for name in (dtype, weight_dtype) if name is not None]
     graphs, machines = _loaded(workloads, designs, formats, parameters)
     of_graph, of_machine = _describe_workloads(graphs), _describe_designs(machines)
-    bands = error_bands()
     rows: list[ComparisonRow] = []
     unmodelled: dict[str, dict[str, None]] = {one.design: {} for one in of_machine}
     total = len(graphs) * len(machines)
@@ -97,7 +95,7 @@ def compare(
                 rows.append(ComparisonRow(*pair, outcome, reason))
                 continue
             unmodelled[place.design] |= dict.fromkeys(result.provenance.unmodelled)
-            rows.append(ComparisonRow(*pair, RAN, figures=_figures(result, bands)))
+            rows.append(ComparisonRow(*pair, RAN, figures=_figures(result)))
     if progress is not None:
         progress(total, total)
     return Comparison(
@@ -122,7 +120,7 @@ def _loaded(
     machines: list[Design] = []
     for workload in [workloads] if isinstance(workloads, str | Path | Workload) else workloads:
         try:
-            graphs.append(load_workload(workload, **parameters))
+            graphs.append(load_with(workload, parameters))
         except SpecError as error:
             problems += error.problems
     for design in [designs] if isinstance(designs, str | Path | Design) else designs:
@@ -242,7 +240,9 @@ def _failure(error: BaseException, prefix: str) -> tuple[str, str]:
     return outcome, " ".join(str(error).split()).removeprefix(prefix)
 
 
-def _figures(result: Result, bands: Bands) -> Figures:
+def _figures(result: Result) -> Figures:
+    band = result.time_band
+    low_s, high_s = (None, None) if band is None else band.real_s(result.latency_s)
     return Figures(
         dtype=result.dtype,
         latency_s=result.latency_s,
@@ -254,7 +254,9 @@ def _figures(result: Result, bands: Bands) -> Figures:
         limit_busy=result.busy_share.get(result.limit, 0.0),
         numbers_checked=result.verification is not None,
         verified=_checked(result),
-        error=error_class(result, bands),
+        error=result.error_words,
+        low_s=low_s,
+        high_s=high_s,
     )
 
 

@@ -24,6 +24,9 @@ SHELVES: dict[str, tuple[str, tuple[str, ...]]] = {
     "data": ("workloads/data", (".npz",)),
     "recipes": ("recipes", (".yaml",)),
 }
+# What is a path by its ending alone, though no name is looked up with it: working directories hold tables of
+# other things.
+PATHS: dict[str, tuple[str, ...]] = {"workloads": (".csv", ".json")}
 SAVED = "workload.yaml"  # in the folder of a workload that was saved with its weights
 _WORDS = {
     "designs": "design",
@@ -60,7 +63,8 @@ def find(shelf: str, name: str | Path) -> Path:
 def is_path(shelf: str, text: str) -> bool:
     """Whether `text` is a path rather than a name."""
     separators = [separator for separator in (os.sep, os.altsep) if separator]
-    return text.lower().endswith(SHELVES[shelf][1]) or any(separator in text for separator in separators)
+    endings = (*SHELVES[shelf][1], *PATHS.get(shelf, ()))
+    return text.lower().endswith(endings) or any(separator in text for separator in separators)
 
 
 def names(shelf: str) -> list[str]:

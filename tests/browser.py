@@ -27,7 +27,10 @@ _ARGUMENTS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
 )  # fmt: skip
-_KEYS = {"Tab": 9, "Enter": 13}
+_KEYS = {
+    "Tab": 9, "Enter": 13, "Escape": 27, "End": 35, "Home": 36, "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39,
+    "ArrowDown": 40,
+}  # fmt: skip
 
 
 class Browser:
@@ -88,11 +91,27 @@ class Browser:
         self.command("Emulation.setEmulatedMedia", media=media, features=features)
 
     def press(self, key: str) -> None:
-        """A key that a person presses: Tab or Enter."""
+        """A key that a person presses, one of _KEYS."""
         text = {"text": "\r"} if key == "Enter" else {}
         said = {"key": key, "code": key, "windowsVirtualKeyCode": _KEYS[key]}
         self.command("Input.dispatchKeyEvent", type="keyDown", **said, **text)
         self.command("Input.dispatchKeyEvent", type="keyUp", **said)
+
+    def drag(self, *points: tuple[float, float]) -> None:
+        """Press the mouse at the first point of the window, move over the others, and let go at the last."""
+        self.point(*points[0])
+        self._mouse("mousePressed", *points[0], buttons=1)
+        for place in points[1:]:
+            self._mouse("mouseMoved", *place, buttons=1)
+        self._mouse("mouseReleased", *points[-1], buttons=0)
+
+    def point(self, x: float, y: float) -> None:
+        """Move the mouse to a point of the window."""
+        self._mouse("mouseMoved", x, y, button="none", buttons=0, clickCount=0)
+
+    def _mouse(self, event: str, x: float, y: float, **more: object) -> None:
+        said = {"button": "left", "clickCount": 1, **more}
+        self.command("Input.dispatchMouseEvent", type=event, x=x, y=y, **said)
 
     def picture(self) -> bytes:
         """What the window shows, as PNG."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from hwsim.compress.encode import encode
+from hwsim.compress.prune import prune_n_of_m
 from hwsim.design.kinds.gpu import GpuSpec
 from hwsim.devices.gpu import GpuDevice
 from hwsim.plan import Plan, Program, join_plans
@@ -84,6 +86,14 @@ def run_on(spec: GpuSpec, workload: Workload, timing: str = "fast") -> Run:
     return Run(order, plans, program, simulate(program, timing))
 
 
+def only_plan(spec: GpuSpec, workload: Workload) -> Plan:
+    return run_on(spec, workload).plan
+
+
+def mac_count(plan: Plan) -> int:
+    return sum(count for (_, action), count in plan.action_totals.items() if action.startswith("mac_"))
+
+
 def with_layout(workload: Workload, layout: str) -> Workload:
     """The same products with operands that lie as BLAS's `layout` says."""
     operators = tuple(
@@ -91,3 +101,8 @@ def with_layout(workload: Workload, layout: str) -> Workload:
         for op in workload.operators
     )
     return replace(workload, operators=operators)
+
+
+def two_of_four(workload: Workload) -> Workload:
+    """The same product with weights [K, N], of which two in four neighbours along the sum are kept."""
+    return encode(prune_n_of_m(workload, 2, 4), "n:m", n=2, m=4, axis=0)

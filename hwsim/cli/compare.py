@@ -25,7 +25,11 @@ EXAMPLE = "hwsim compare vgg16 tpu_v1 eie_64pe"
     "--batch", "-b", type=int, metavar="N", help="Inputs processed together; shapes are inferred again."
 )
 @click.option(
-    "--param", multiple=True, metavar="NAME=VALUE", help="Another parameter of the workloads. May repeat."
+    "--param",
+    "--dim",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Another parameter of the workloads, or a size that its file leaves open. May repeat.",
 )
 @click.option("--dtype", metavar="FORMAT", help="Number format for all designs. Default: each one's own.")
 @click.option("--weight-dtype", metavar="FORMAT", help="Number format of the weights, where it differs.")

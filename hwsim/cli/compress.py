@@ -37,7 +37,11 @@ LEGEND = (
 @click.option("--out", "-o", metavar="DIR", help="Folder for the compressed workload, for `hwsim run DIR`.")
 @click.option("--batch", "-b", type=int, metavar="N", help="Inputs processed together; fixed from then on.")
 @click.option(
-    "--param", multiple=True, metavar="NAME=VALUE", help="Another parameter of the workload. May repeat."
+    "--param",
+    "--dim",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Another parameter of the workload, or a size that its file leaves open. May repeat.",
 )
 @click.option("--seed", type=int, metavar="N", help="Seed of weights that the workload does not bring.")
 @click.option(

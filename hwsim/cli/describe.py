@@ -29,17 +29,24 @@ if TYPE_CHECKING:
     from hwsim.cost.table import TableRow
     from hwsim.design import Design
     from hwsim.workload import Workload
-    from hwsim.workload.operators import Operator
+    from hwsim.workload.operators import Operator, Recurrent
 
 TECHNOLOGY = "technology"
 KINDS = ("designs", "workloads", "recipes")
+LISTED = 8  # inputs or outputs of a workload
 WIDE = 110  # columns from which a workload's operators are shown with the shapes that they take
 
 
 @click.command(name="describe")
 @click.argument("name")
 @click.option("--batch", "-b", type=int, metavar="N", help="Batch of a workload.")
-@click.option("--param", multiple=True, metavar="NAME=VALUE", help="Another parameter of a workload.")
+@click.option(
+    "--param",
+    "--dim",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Another parameter of a workload, or a size that its file leaves open.",
+)
 @click.option("--set", "settings", multiple=True, metavar="PATH=VALUE", help="Change a field of a design.")
 def command(name: str, batch: int | None, param: tuple[str, ...], settings: tuple[str, ...]) -> None:
     """Show every field of a design with value, unit, meaning and source; or the operators of a workload with
@@ -67,10 +74,10 @@ def command(name: str, batch: int | None, param: tuple[str, ...], settings: tupl
         _refuse(parameters, f"{name} is a design: --batch and --param are for workloads")
         parts = describe_design(load_design(name, settings))
     else:
-        from hwsim.workload import load_workload
+        from hwsim.workload import load_with
 
         _refuse(settings, f"{name} is a workload: --set is for designs")
-        parts = describe_workload(load_workload(name, **parameters), screen.width)
+        parts = describe_workload(load_with(name, parameters), screen.width)
     emit(screen, parts)
 
 
@@ -82,7 +89,7 @@ def _refuse(given: object, message: str) -> None:
 def kind_of(name: str) -> str:
     """Whether a name or path is a design, a workload or a recipe. Raises SpecError when it is none."""
     if is_path("workloads", name):
-        if name.lower().endswith(".onnx") or Path(name).is_dir():
+        if name.lower().endswith((".onnx", ".csv", ".json")) or Path(name).is_dir():
             return "workload"
         return _kind_of_file(Path(name))
     for shelf in KINDS:
@@ -190,8 +197,8 @@ def describe_workload(workload: Workload, width: int) -> Iterator[RenderableType
     facts.add_column(style="dim")
     facts.add_column()
     facts.add_row("parameters", ", ".join(f"{k}={v}" for k, v in workload.parameters.items()) or "none")
-    facts.add_row("inputs", ", ".join(_tensor_words(workload, name) for name in workload.inputs))
-    facts.add_row("outputs", ", ".join(_tensor_words(workload, name) for name in workload.outputs))
+    facts.add_row("inputs", _tensors_words(workload, workload.inputs))
+    facts.add_row("outputs", _tensors_words(workload, workload.outputs))
     facts.add_row("MACs", f"{workload.macs:,}")
     facts.add_row("weights", f"{workload.parameter_count:,} trained numbers")
     for step in workload.history:
@@ -236,7 +243,7 @@ def _kind_words(op: Operator) -> str:
 
     problem = op.problem
     if isinstance(problem, Recurrent):
-        return f"{problem.cell} {problem.T} steps" + (" relu" if problem.function == "relu" else "")
+        return _recurrent_words(problem)
     function = getattr(problem, "function", "")
     words = [op.kind if op.kind == "view" or not function else function]
     if isinstance(problem, Pool):
@@ -253,12 +260,27 @@ def _kind_words(op: Operator) -> str:
     return " ".join(words)
 
 
+def _recurrent_words(problem: Recurrent) -> str:
+    """'lstm 20 steps back, peepholes, to 512': the cell, its steps, and what few cells have."""
+    steps = f"{problem.cell} {problem.T} steps{' back' if problem.reverse else ''}"
+    words = [steps + (" relu" if problem.function == "relu" else "")]
+    words += ["peepholes"] * problem.peepholes + [f"to {problem.P}"] * (problem.P > 0)
+    words += ["reset before"] * problem.resets_before
+    return ", ".join(words)
+
+
 def _is_weight(workload: Workload, tensor: str) -> bool:
     return workload.tensors[tensor].role in ("weight", "constant")
 
 
 def _shape(workload: Workload, tensor: str) -> str:
     return "x".join(map(str, workload.tensors[tensor].shape)) or "scalar"
+
+
+def _tensors_words(workload: Workload, names: tuple[str, ...]) -> str:
+    """The first of them, and how many follow."""
+    shown = ", ".join(_tensor_words(workload, name) for name in names[:LISTED])
+    return shown + (f" and {len(names) - LISTED:,} more" if len(names) > LISTED else "")
 
 
 def _tensor_words(workload: Workload, name: str) -> str:

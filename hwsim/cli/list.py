@@ -12,7 +12,10 @@ from hwsim.library import find, names
 
 SHELVES = ("workloads", "designs", "recipes")
 HOST = ("host", "The machine at hand; its memory and clock are measured when it is loaded")
-ELSEWHERE = "A path works too. Names are looked up in the working directory and in $HWSIM_PATH first."
+ELSEWHERE = (
+    "A path works too: of a workload .yaml, .onnx, a SCALE-Sim topology (.csv) or a list of matrix products "
+    "(.csv, .json). Names are looked up in the working directory and in $HWSIM_PATH first."
+)
 
 
 @click.command(name="list")

@@ -27,7 +27,11 @@ RUNS = Path("reports", "runs")  # default folders go here, below the working dir
     "--batch", "-b", type=int, metavar="N", help="Inputs processed together; shapes are inferred again."
 )
 @click.option(
-    "--param", multiple=True, metavar="NAME=VALUE", help="Another parameter of the workload. May repeat."
+    "--param",
+    "--dim",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Another parameter of the workload, or a size that its file leaves open. May repeat.",
 )
 @click.option(
     "--dtype", metavar="FORMAT", help="Number format, such as int8 or int16. Default: the design's own."
@@ -35,6 +39,13 @@ RUNS = Path("reports", "runs")  # default folders go here, below the working dir
 @click.option("--weight-dtype", metavar="FORMAT", help="Number format of the weights, where it differs.")
 @click.option(
     "--set", "settings", multiple=True, metavar="PATH=VALUE", help="Change a field of the design. May repeat."
+)
+@click.option(
+    "--lower",
+    multiple=True,
+    metavar="NAME=CHOICE",
+    help="How layers become operators: attention=fused|unfused, conv=direct|im2col|winograd2|winograd4, "
+    "recurrent=batched|stepwise, fusion=on|off. May repeat.",
 )
 @click.option(
     "--timing",
@@ -66,6 +77,7 @@ def command(
     dtype: str | None,
     weight_dtype: str | None,
     settings: tuple[str, ...],
+    lower: tuple[str, ...],
     timing: str,
     verify: bool | None,
     seed: int | None,
@@ -73,8 +85,9 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Run WORKLOAD (a name, a .yaml or an .onnx file) on a design, and say how long it takes, what it costs
-    in energy and area, and what limits it. The full result goes to a folder.
+    """Run WORKLOAD on a design, and say how long it takes, what it costs in energy and area, and what limits
+    it. The full result goes to a folder. WORKLOAD is a name, a .yaml or an .onnx file, a folder that `hwsim
+    compress` made, a SCALE-Sim topology (.csv), or a list of matrix products (.csv, .json).
 
     `hwsim list` shows the names.
     """
@@ -89,8 +102,8 @@ def command(
         raise SpecError(f"--param {taken[0]}: a workload has no such parameter")
     with Progress("tiles", quiet=quiet) as progress:
         result = run(
-            workload, design, dtype=dtype, weight_dtype=weight_dtype, overrides=settings, timing=timing,
-            verify=verify, progress=progress, phase=progress.say, **parameters,
+            workload, design, dtype=dtype, weight_dtype=weight_dtype, overrides=settings, lower=lower,
+            timing=timing, verify=verify, progress=progress, phase=progress.say, **parameters,
         )  # fmt: skip
         folder = write_folder(result, out if out is not None else RUNS / default_name(result), draw)
     show(result.at(folder), as_json=as_json, quiet=quiet)
@@ -101,7 +114,7 @@ def read_parameters(given: tuple[str, ...], **options: int | None) -> dict[str, 
     found = {name: value for name, value in options.items() if value is not None}
     for text in given:
         name, equals, value = (part.strip() for part in text.partition("="))
-        if not equals or not name.isidentifier() or not re.fullmatch(r"[+-]?\d{1,18}", value, re.ASCII):
+        if not equals or not name or not re.fullmatch(r"[+-]?\d{1,18}", value, re.ASCII):
             raise SpecError(
                 f"--param {text}: write name=value with a whole number, for example --param batch=4"
             )

@@ -28,7 +28,7 @@ def command(kind: str) -> None:
         schema = json_schema(Recipe)
     else:
         from hwsim.schema import json_schema
-        from hwsim.workload.frontends.layers import WorkloadSpec
+        from hwsim.workload.frontends.workload_file import WorkloadSpec
 
         schema = json_schema(WorkloadSpec)
     write(json.dumps(schema, indent=2, allow_nan=False))

@@ -106,6 +106,7 @@ def _headline(result: Result) -> Table:
             format_si(result.latency_s, "s"),
             f"{result.cycles:,} cycles at {format_si(result.clock_hz, 'Hz')}",
         ),
+        ("validated", *_validated(result)),
         ("throughput", _rate(result), "inferences, one batch after the other"),
         ("work", f"{format_si(result.macs, 'MAC')}", f"{percent(result.utilization)} of the peak rate"),
         ("energy", format_si(result.energy_j, "J"), f"{percent(leakage)} of it leakage"),
@@ -123,6 +124,21 @@ def _headline(result: Result) -> Table:
     ):
         rows.add_row(name, value, remark)
     return rows
+
+
+def _validated(result: Result) -> tuple[str, str]:
+    """The real times that the simulated one stands for, and on what condition; or why that is not known."""
+    band = result.time_band
+    if band is None:
+        return "no", result.not_validated
+    return span(*band.real_s(result.latency_s)), band.remark
+
+
+def span(low_s: float, high_s: float) -> str:
+    """'11.2 to 13.9 ms'; each with its unit where they differ."""
+    low, high = format_si(low_s, "s"), format_si(high_s, "s")
+    number, _, unit = low.partition(" ")
+    return f"{number} to {high}" if high.endswith(f" {unit}") else f"{low} to {high}"
 
 
 def _rate(result: Result) -> str:
@@ -194,6 +210,8 @@ def _heaviest(result: Result) -> Group:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="dim")
     table.add_column("operator", no_wrap=True)
     table.add_column("kind", no_wrap=True)
+    if timing.where:
+        table.add_column("on", no_wrap=True)
     for heading in ("time", "share", "MACs"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("limit", no_wrap=True)
@@ -201,6 +219,7 @@ def _heaviest(result: Result) -> Group:
         macs = int(timing.macs[i])
         table.add_row(
             shortened(printable(timing.names[i]), NAME_WIDTH), printable(timing.kinds[i]),
+            *([printable(timing.where[i])] if timing.where else []),
             format_si(elapsed[i] / PS_PER_S, "s"),
             percent(elapsed[i] / timing.makespan_ps), format_si(macs, "").strip() if macs else "-",
             printable(timing.limits[i]),

@@ -32,7 +32,11 @@ LEGEND = (
 @click.option("--design", "-d", required=True, metavar="NAME", help="Name or path of the design.")
 @click.option("--batch", "-b", type=int, metavar="N", help="Inputs processed together.")
 @click.option(
-    "--param", multiple=True, metavar="NAME=VALUE", help="Another parameter of the workload. May repeat."
+    "--param",
+    "--dim",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Another parameter of the workload, or a size that its file leaves open. May repeat.",
 )
 @click.option("--dtype", metavar="FORMAT", help="Number format. Default: the design's own.")
 @click.option("--weight-dtype", metavar="FORMAT", help="Number format of the weights, where it differs.")
@@ -49,6 +53,12 @@ LEGEND = (
 @click.option(
     "--set", "settings", multiple=True, metavar="PATH=VALUE", help="Change a field of the design. May repeat."
 )
+@click.option(
+    "--lower",
+    multiple=True,
+    metavar="NAME=CHOICE",
+    help="How layers become operators, as for `hwsim run`. May repeat.",
+)
 @click.option("--seed", type=int, metavar="N", help="Seed of inputs, and of weights the workload lacks.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 def command(
@@ -61,6 +71,7 @@ def command(
     fixed_point: str | None,
     rounding: str,
     settings: tuple[str, ...],
+    lower: tuple[str, ...],
     seed: int | None,
     as_json: bool,
 ) -> None:
@@ -76,7 +87,7 @@ def command(
         raise SpecError(f"--param {taken[0]}: a workload has no such parameter")
     with Progress("tiles") as progress:
         found = verify(
-            workload, design, dtype=dtype, weight_dtype=weight_dtype, overrides=settings,
+            workload, design, dtype=dtype, weight_dtype=weight_dtype, overrides=settings, lower=lower,
             fixed_point=fixed_point, rounding=rounding, progress=progress, phase=progress.say, **parameters,
         )  # fmt: skip
     if as_json:
@@ -100,6 +111,7 @@ def _as_object(found: Verification) -> dict[str, object]:
         "seed": found.seed,
         "verified": True,
         "bit_exact": found.bit_exact,
+        **({"unexecuted": list(found.unexecuted)} if found.unexecuted else {}),
         "output_sqnr_db": dict(found.output_sqnr_db),
         "operators": layers,
     }

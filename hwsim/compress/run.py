@@ -11,7 +11,7 @@ from hwsim.compress.recipe import Recipe, apply_recipe, load_recipe
 from hwsim.compress.table import CompressionTable, Measuring, measure
 from hwsim.report import Origin, draw_compression
 from hwsim.version import __version__
-from hwsim.workload import load_workload
+from hwsim.workload import load_with
 from hwsim.workload.folder import PAGE, TABLE, save_workload
 from hwsim.workload.graph import Workload
 
@@ -51,7 +51,7 @@ def compress(
     cannot do to this network.
     """
     chosen = load_recipe(recipe)
-    before = load_workload(workload, seed=seed, **parameters)
+    before = load_with(workload, {**parameters, "seed": seed})
     labelled = None if data is None else load_labelled(data)
     # First, since data that do not fit are better known before the work than after it.
     right_before = None if labelled is None else accuracy(before, labelled).share

@@ -53,10 +53,7 @@ def _price_actions(components: tuple[Component, ...], keys: Keys, technology: Te
             f"actions are charged to {', '.join(unknown)}, and the machine has only {', '.join(parts)}. "
             "This is a fault of hwsim, please report it"
         )
-    figures = [
-        _calibrated(technology.energy_pj(parts[name], action), parts[name].energy_scale)
-        for name, action in keys
-    ]
+    figures = [_action_figure(parts[name], action, technology) for name, action in keys]
     prices = np.array([figure.value for figure in figures], dtype=np.float64)
     return PriceList(keys, prices, tuple(figure.source for figure in figures))
 
@@ -64,14 +61,27 @@ def _price_actions(components: tuple[Component, ...], keys: Keys, technology: Te
 @lru_cache(maxsize=256)
 def _area_table(components: tuple[Component, ...], technology: Technology) -> AreaTable:
     _by_name(components)
-    areas = [_calibrated(technology.area_mm2(part), part.area_scale) for part in components]
-    leakages = [technology.leakage_w(component) for component in components]
+    areas, leakages = zip(*(_part_figures(part, technology) for part in components), strict=True)
     return AreaTable(
         tuple(component.name for component in components),
         tuple(area.value for area in areas),
         tuple(leakage.value for leakage in leakages),
         tuple(f"area: {a.source}. leakage: {w.source}" for a, w in zip(areas, leakages, strict=True)),
     )
+
+
+# Parts one by one too, as designs of one sweep share most of theirs.
+
+
+@lru_cache(maxsize=4096)
+def _action_figure(part: Component, action: str, technology: Technology) -> Figure:
+    return _calibrated(technology.energy_pj(part, action), part.energy_scale)
+
+
+@lru_cache(maxsize=4096)
+def _part_figures(part: Component, technology: Technology) -> tuple[Figure, Figure]:
+    """Area and leakage."""
+    return _calibrated(technology.area_mm2(part), part.area_scale), technology.leakage_w(part)
 
 
 def _calibrated(figure: Figure, scale: float) -> Figure:

@@ -242,6 +242,7 @@ def _columns(found: Comparison) -> tuple[Column[ComparisonRow], ...]:
         plain(
             "time", "latency_s", True, lambda row: _real(row.figures.latency_s if row.figures else None, "s")
         ),
+        plain("real time", "high_s", True, _real_time),
         plain("faster", "speedup", True, lambda row: _ratio(found.speedup(row))),
         plain("inferences", "throughput_per_s", True, lambda row: _written(row.throughput_per_s, rate)),
         plain(
@@ -288,6 +289,14 @@ def _limit(row: ComparisonRow) -> Cell:
     if row.figures is None or not row.figures.limit:
         return _text("")
     return Cell(f"{row.figures.limit}, {percent(row.figures.limit_busy)}", row.figures.limit)
+
+
+def _real_time(row: ComparisonRow) -> Cell:
+    """The real times that the simulated one stands for, sorted by the longest."""
+    found = row.figures
+    if found is None or found.low_s is None or found.high_s is None:
+        return _text("")
+    return Cell(f"{quantity(found.low_s, 's')} to {quantity(found.high_s, 's')}", repr(found.high_s))
 
 
 def _numbers(row: ComparisonRow) -> Cell:

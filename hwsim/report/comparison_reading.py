@@ -71,6 +71,8 @@ def _figures(said: JsonObject) -> Figures:
         numbers_checked=said.flag("numbers_checked"),
         verified=said.text("verified"),
         error=said.text("error"),
+        low_s=said.maybe_number("low_s"),
+        high_s=said.maybe_number("high_s"),
     )
 
 

@@ -91,6 +91,9 @@ class JsonObject:
     def number(self, key: str) -> float:
         return float(self._get(key, "number"))
 
+    def maybe_number(self, key: str) -> float | None:
+        return None if self.members.get(key) is None else self.number(key)
+
     def flag(self, key: str) -> bool:
         found: bool = self._get(key, "true or false")
         return found
@@ -143,11 +146,18 @@ class CsvRow:
         return int(found)
 
     def number(self, heading: str) -> float:
+        found = self.signed(heading)
+        if found < 0:
+            fail(self.path, self._at(heading), f"must be a number; {CURE}")
+        return found
+
+    def signed(self, heading: str) -> float:
+        """A number that may be below zero."""
         try:
             found = float(self.cells[heading])
         except ValueError:
             found = math.nan
-        if not _sane(found):
+        if not _sane(abs(found)):
             fail(self.path, self._at(heading), f"must be a number; {CURE}")
         return found
 

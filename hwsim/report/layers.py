@@ -67,6 +67,7 @@ def layer_table(run: Run) -> LayerTable:
         Column("#", "number", True, lambda row: _text(str(row.number))),
         Column("operator", "operator", False, lambda row: _text(row.name)),
         Column("kind", "kind", False, lambda row: _text(row.kind)),
+        *([Column("on", "where", False, _where)] if any(row.where for row in run.operators) else []),
         Column("limited by", "limit", False, lambda row: _text(row.limit)),
         *_time_columns(run),
     ]
@@ -113,6 +114,10 @@ def _time_columns(run: Run) -> list[Column[OperatorRow]]:
 
 def _number(row: OperatorRow) -> int:
     return row.number
+
+
+def _where(row: OperatorRow) -> Cell:
+    return _text(row.where)
 
 
 def _text(text: str) -> Cell:

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from hwsim.report import roofline, timeline
+from hwsim.report.bands import band_shown
 from hwsim.report.layers import layer_energy_j, layer_table
 from hwsim.report.reading import Run, read_folder
 from hwsim.report.stacks import stack
@@ -28,6 +29,7 @@ def draw_run(folder: str | Path) -> bytes:
         said=run.summary,
         made=run.summary.provenance,
         verdict=_verdict(run),
+        band=band_shown(run),
         checked=_checked(run),
         stalls=shares(run.summary.stall_share, first="active"),
         meanings={name: CAUSES[name] for name in CAUSES if run.summary.stall_share.get(name)},

@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from hwsim.report.bands import ERROR_COLUMNS, read_band
 from hwsim.report.fields import CURE, JsonObject, fail, parse_json, read_bytes, read_csv, read_gzip, safe
 from hwsim.report.weight_rows import WeightRow, WeightTotals, read_totals, read_weights, weight_sums
 from hwsim.result import Provenance
+from hwsim.result.bands import ErrorBand, TimeBand, time_band
 from hwsim.result.folder import FORMAT, VERIFICATION, WEIGHTS
 from hwsim.units import PS_PER_S
 
@@ -17,6 +19,7 @@ AGREEMENT = 1e-6  # relative; what the files say of the same total may differ by
 COLUMNS = {
     "operators.csv": (
         "operator", "kind", "layer", "macs", "tiles", "completion_ps", "elapsed_ps", "limit", "active_ps",
+        *ERROR_COLUMNS,
     ),
     "usage.csv": (
         "operator", "component", "action", "count", "energy_pj_per_count", "energy_pj", "source",
@@ -45,6 +48,9 @@ class Summary:
     peak_chip_bytes: int
     spilled: tuple[str, ...]
     weights: WeightTotals | None  # None where no weight is compressed
+    not_validated: str  # why nothing is known of the error of the time; empty where something is
+    low_s: float  # the shortest and the longest real time that error makes of it; 0 where it is not known
+    high_s: float
     verified: bool | None
     busy_share: Mapping[str, float]
     stall_share: Mapping[str, float]
@@ -73,6 +79,9 @@ class OperatorRow:
     stalls_ps: Mapping[str, int]  # by cause
     busy_ps: Mapping[str, int]  # by resource
     padding: int = 0  # multiplications of zeros that are stored, where the machine tells
+    work: str = ""  # its class, and number formats
+    band: ErrorBand | None = None  # of the error of times of that class
+    where: str = ""  # the device or link that runs it, where devices share the network
 
 
 @dataclass(frozen=True)
@@ -143,6 +152,13 @@ class Run:
     timeline: tuple[Row, ...]  # the first one holds the operators themselves
     merged: bool  # whether the trace has one event an operator and stage instead of one a tile
 
+    @property
+    def time_band(self) -> TimeBand | None:
+        """How far real times are from simulated ones, where that is known."""
+        if self.summary.not_validated:
+            return None
+        return time_band([row.elapsed_ps for row in self.operators], [row.band for row in self.operators])
+
 
 def read_folder(folder: str | Path) -> Run:
     """What the result folder holds. Raises SpecError, naming the file and the place in it, when the folder is
@@ -184,6 +200,7 @@ def _read_summary(path: Path) -> Summary:
     said, machine = top.part("summary"), top.part("machine")
     energy = top.part("energy_by_component")
     parts = {name: energy.part(name) for name in energy.members}
+    checked = said.part("validation")
     return Summary(
         workload=said.text("workload"),
         design=said.text("design"),
@@ -200,6 +217,9 @@ def _read_summary(path: Path) -> Summary:
         peak_chip_bytes=said.whole("peak_chip_bytes"),
         spilled=said.texts("spilled"),
         weights=read_totals(said),
+        not_validated=checked.text("reason"),
+        low_s=checked.maybe_number("low_s") or 0.0,
+        high_s=checked.maybe_number("high_s") or 0.0,
         verified=said.maybe_flag("verified"),
         busy_share=said.numbers("busy_share"),
         stall_share=said.numbers("stall_share"),
@@ -240,7 +260,8 @@ def _read_operators(path: Path) -> tuple[OperatorRow, ...]:
             row.number_in_file, row.text("operator"), row.text("kind"), row.text("layer"), row.whole("macs"),
             row.whole("tiles"), row.whole("elapsed_ps"), row.text("limit"), row.whole("active_ps"),
             row.wholes("stall_", "_ps"), row.wholes("busy_", "_ps"),
-            row.wholes("pe_cycles_", "").get("padding", 0),
+            row.wholes("pe_cycles_", "").get("padding", 0), row.text("class"), read_band(row),
+            row.text("where") if "where" in row.cells else "",
         )
         for row in rows
     )  # fmt: skip
@@ -293,6 +314,8 @@ def _check_agreement(folder: Path, run: Run) -> None:
     energy_j = math.fsum(row.energy_pj for row in run.usage) * 1e-12 + leakage_w * latency_s
     split_ps = sum(row.active_ps + sum(row.stalls_ps.values()) for row in run.operators)
     last_us = max((span.end_us for row in run.timeline for span in row.spans), default=0.0)
+    band = run.time_band
+    low_s, high_s = (0.0, 0.0) if band is None else band.real_s(said.latency_s)
     for name, file, total, stated in (
         ("latency_s", "operators.csv", latency_s, said.latency_s),
         ("latency_s", "operators.csv (active and stalls)", split_ps / PS_PER_S, said.latency_s),
@@ -304,6 +327,8 @@ def _check_agreement(folder: Path, run: Run) -> None:
             "energy_j", "energy_by_component",
             math.fsum(map(math.fsum, said.energy_by_component.values())), said.energy_j,
         ),
+        ("validation.low_s", "operators.csv", low_s, said.low_s),
+        ("validation.high_s", "operators.csv", high_s, said.high_s),
         *weight_sums(run.weights, said.weights),
     ):  # fmt: skip
         if not math.isclose(total, stated, rel_tol=AGREEMENT):

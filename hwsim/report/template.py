@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 
@@ -12,9 +13,16 @@ import jinja2
 from hwsim.report.wording import counted, percent, quantity, size
 
 
-def fill(name: str, version: str, **values: object) -> bytes:
+def fill(
+    name: str,
+    version: str,
+    *,
+    styles: Sequence[str] = ("page.css",),
+    scripts: Sequence[str] = ("page.js",),
+    **values: object,
+) -> bytes:
     """The template `name` with `values`, as UTF-8. `version` is that of the hwsim that made what it shows."""
-    style, script = _part("page.css"), _part("page.js")
+    style, script = ("".join(map(_part, parts)) for parts in (styles, scripts))
     page = (
         _environment()
         .get_template(name)

@@ -36,7 +36,9 @@ OUTCOMES = (RAN, UNSUPPORTED, NO_ROOM, REFUSED, WRONG, FAULT)
 class Figures:
     """What a run found. `energy_j` is that of the whole batch; `area_mm2` that of the modelled parts. `limit`
     is the busiest resource, busy for `limit_busy` of the run. `verified` says how the numbers were checked,
-    and `error` how far this kind of work on this design is from measurements; both in words."""
+    and `error` how far this kind of work on this design is from measurements; both in words. `low_s` and
+    `high_s` are the shortest and the longest real time that this error makes of `latency_s`, None where it is
+    not known."""
 
     dtype: str
     latency_s: float
@@ -49,6 +51,8 @@ class Figures:
     numbers_checked: bool
     verified: str
     error: str
+    low_s: float | None = None
+    high_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +173,8 @@ class Comparison:
                 "limit": found and found.limit, "limit_busy": found and found.limit_busy,
                 "macs": found and found.macs, "multiplications": found and found.multiplications,
                 "numbers_checked": found and found.numbers_checked, "verified": found and found.verified,
-                "error": found and found.error, "reason": row.reason,
+                "error": found and found.error, "low_s": found and found.low_s,
+                "high_s": found and found.high_s, "reason": row.reason,
             }  # fmt: skip
 
     def frame(self) -> pd.DataFrame:

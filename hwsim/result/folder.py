@@ -115,7 +115,7 @@ def _contents(result: Result) -> list[tuple[str, bytes]]:
     trace = json.dumps(chrome_trace(result), sort_keys=True, separators=(",", ":"), allow_nan=False)
     contents = (
         _json(_about(result)),
-        _csv(result.timing.columns()),
+        _csv({**result.timing.columns(), **result.errors.columns(len(result.timing.names))}),
         _csv(result.usage.columns()),
         _csv(result.area.columns()),
         _gzip(trace.encode("ascii")),

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hwsim.result.bands import NOT_VALIDATED, ErrorTable, TimeBand, time_band, uncovered
+from hwsim.result.sharing import shares
 from hwsim.result.tables import AreaTable, TimingTable, UsageTable
 from hwsim.result.trace import Trace
 from hwsim.result.verification import Verification
@@ -58,10 +60,16 @@ class Result:
     verified: bool | None = None
     verification: Verification | None = None
     weights: WeightTable = field(default_factory=WeightTable)
+    errors: ErrorTable = field(default_factory=ErrorTable)
     folder: Path | None = None
 
     def __repr__(self) -> str:
         return f"Result({self.workload!r} on {self.design!r}: {self.latency_s:.4g} s, {self.energy_j:.4g} J)"
+
+    def _repr_html_(self) -> str:
+        from hwsim.result.notebook import result_html
+
+        return result_html(self)
 
     @property
     def latency_s(self) -> float:
@@ -169,8 +177,49 @@ class Result:
         whole = sum(totals) or 1
         return {part: total / whole for part, total in zip(self.timing.parts, totals, strict=True)}
 
+    @cached_property
+    def time_band(self) -> TimeBand | None:
+        """How far measured times of such work are from simulated ones; None where that is not known."""
+        return time_band(self.timing.elapsed_ps.tolist(), self.errors.bands) if self.errors.bands else None
+
+    @property
+    def not_validated(self) -> str:
+        """Why there is no `time_band`; empty where there is one."""
+        if self.time_band is not None:
+            return ""
+        return self.errors.reason or uncovered(self.timing.elapsed_ps.tolist(), self.errors.bands)
+
+    @property
+    def error_words(self) -> str:
+        """The band of the time in a few words: '-9 to +14 %', with what must be known of it."""
+        band = self.time_band
+        return f"{NOT_VALIDATED} ({self.not_validated})" if band is None else band.words
+
+    def validation(self) -> dict[str, object]:
+        """The band of the time as `summary` holds it: times in s, errors in percent."""
+        band = self.time_band
+        low_s, high_s = (None, None) if band is None else band.real_s(self.latency_s)
+        return {
+            "reason": self.not_validated,
+            "low_s": low_s,
+            "high_s": high_s,
+            "p10_pct": band and band.p10_pct,
+            "p90_pct": band and band.p90_pct,
+            "time_share": band and band.share,
+            "measurements": band and band.rows,
+            "basis": list(band.bases) if band else [],
+            "measured_on": list(band.measured_on) if band else [],
+        }
+
     def summary(self) -> dict[str, object]:
-        """The object that `hwsim run --json` prints."""
+        """The object that `hwsim run --json` prints; with "shares", by device and link, where several devices
+        share the network."""
+        found = self._summary()
+        if self.timing.where:
+            found["shares"] = {name: asdict(share) for name, share in shares(self.timing).items()}
+        return found
+
+    def _summary(self) -> dict[str, object]:
         return {
             "workload": self.workload,
             "design": self.design,
@@ -193,6 +242,7 @@ class Result:
             "peak_chip_bytes": self.peak_chip_bytes,
             "spilled": list(self.spilled),
             "compressed_weights": self.weights.summary(self.design),
+            "validation": self.validation(),
             "verified": self.verified,
             "folder": None if self.folder is None else str(self.folder),
         }

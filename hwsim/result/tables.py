@@ -48,11 +48,13 @@ class TimingTable:
     makespan_ps: int
     parts: tuple[str, ...] = ()
     part_cycles: Int64Array = field(default_factory=lambda: np.zeros((0, 0), dtype=np.int64))  # (O, parts)
+    where: tuple[str, ...] = ()  # (O,) the device or link that runs each, where devices share the network
+    moved_bytes: Int64Array = field(default_factory=lambda: np.zeros(0, dtype=np.int64))  # (O,) over links
 
     def __post_init__(self) -> None:
         for array in (
             self.macs, self.tiles, self.completion_ps, self.overlapped, self.busy_ps, self.active_ps,
-            self.stalls_ps, self.bound_ps, self.part_cycles,
+            self.stalls_ps, self.bound_ps, self.part_cycles, self.moved_bytes,
         ):  # fmt: skip
             array.setflags(write=False)
 
@@ -93,6 +95,8 @@ class TimingTable:
             "tiles": self.tiles, "completion_ps": self.completion_ps, "elapsed_ps": self.elapsed_ps,
             "limit": self.limits, "active_ps": self.active_ps,
         }  # fmt: skip
+        if self.where:
+            columns |= {"where": self.where, "moved_bytes": self.moved_bytes}
         for index, cause in enumerate(self.causes):
             columns[f"stall_{cause}_ps"] = self.stalls_ps[:, index]
         for index, part in enumerate(self.parts):

@@ -18,7 +18,9 @@ class Verification:
     and `used` the largest share of its bound that any element took. `sqnr_db` is the signal to quantisation
     noise against a float64 flow of the whole network (infinite where nothing was lost), for each network
     output in `output_sqnr_db` too. `outputs` are the numbers that the machine computed, as reals. `scheme`
-    says how numbers were stored."""
+    says how numbers were stored. `unexecuted` names operators whose tiles say how much they fetch and
+    multiply and not which elements: the reference computed them for the others to read, and they have no
+    row."""
 
     workload: str
     design: str
@@ -37,6 +39,7 @@ class Verification:
     sqnr_db: NDArray[np.float64]
     output_sqnr_db: Mapping[str, float]
     outputs: Mapping[str, NDArray[np.float64]]
+    unexecuted: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for array in (
@@ -56,11 +59,15 @@ class Verification:
         """One clause: 'all 57 operators bit for bit (10,812,416 results)'."""
         count, results = len(self.names), f"{int(self.elements.sum()):,} results"
         checked = f"all {count} operators" if count > 1 else "the one operator"
+        left = ""
+        if self.unexecuted:
+            checked = f"{count} of {count + len(self.unexecuted)} operators"
+            left = f"; {len(self.unexecuted)} (first: {self.unexecuted[0]}) by the reference, unchecked"
         if self.bit_exact:
-            return f"{checked} bit for bit ({results})"
+            return f"{checked} bit for bit ({results}){left}"
         share = float(self.used.max(initial=0.0))
         bounds = "their bounds" if count > 1 else "its bounds"
-        return f"{checked} within {bounds}, at most {share:.1%} of one used ({results})"
+        return f"{checked} within {bounds}, at most {share:.1%} of one used ({results}){left}"
 
     def columns(self) -> Columns:
         """One row an operator."""

@@ -17,6 +17,11 @@ from hwsim.units import DIMENSIONS, EXAMPLES
 def json_schema(spec: type[BaseModel]) -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of the files that `load_yaml` reads as `spec`."""
     schema = spec.model_json_schema(by_alias=True, schema_generator=_Generator)
+    if (
+        "$ref" in schema
+    ):  # a spec that holds itself is among the definitions; its fields are told here as well
+        name = schema.pop("$ref").rpartition("/")[2]
+        schema = {**schema["$defs"][name], **schema}
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     plain: dict[str, Any] = json.loads(json.dumps(schema))
     return plain

@@ -16,7 +16,7 @@ from hwsim.schema.declared import Origin
 from hwsim.schema.overrides import Overrides, apply_overrides
 from hwsim.schema.spec import FROM_FILE, Spec, file_key
 from hwsim.schema.tree import MAX_FILE_BYTES, Node, Path, Place, read_tree
-from hwsim.schema.wording import UNLIMITED
+from hwsim.schema.wording import OUT_OF_BOUNDS, UNLIMITED
 from hwsim.units import DIMENSIONS
 
 S = TypeVar("S", bound=Spec)
@@ -132,6 +132,8 @@ def _told(tree: Node, error: ValidationError) -> list[Problem]:
         before = told.get((place, problem.path))
         if before is None:
             told[place, problem.path] = problem
+        elif before.message.startswith(OUT_OF_BOUNDS):
+            continue  # of the right type, so what the other types say is of no help
         elif problem.message not in before.message:
             told[place, problem.path] = replace(before, message=f"{before.message}; or it {problem.message}")
     return list(told.values())

@@ -25,6 +25,7 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError, PydanticUndefined, core_schema
 
+from hwsim.errors import SpecError
 from hwsim.schema.declared import Declared, FrozenDict, Origin
 from hwsim.schema.editor import field_schema
 from hwsim.schema.wording import UNLIMITED, did_you_mean, format_quantity, mend, near, one_of, shown
@@ -114,10 +115,11 @@ class ByKind:
     """`Annotated[A | B, by_kind(A, B)]`: the class is chosen by the word in the section's `kind`."""
 
     def __init__(self, specs: tuple[type[Spec], ...]) -> None:
-        self.specs = {word: spec for spec in specs for word in kind_words(spec)}
+        self.specs = specs
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
-        choices = {word: handler.generate_schema(spec) for word, spec in self.specs.items()}
+        # Words are read only now: a spec that holds itself has no fields yet where it names itself.
+        choices = {word: handler.generate_schema(spec) for spec in self.specs for word in kind_words(spec)}
         return core_schema.tagged_union_schema(choices, discriminator="kind")
 
 
@@ -175,6 +177,19 @@ class Spec(BaseModel):
         copy = super().model_copy(update=update, deep=deep)
         if update:
             copy._origin = None  # noqa: SLF001 - a copy of ourselves
+        return copy
+
+    @classmethod
+    def attribute_of(cls, key: str) -> str | None:
+        """The attribute that a key of a file stands for."""
+        return next((name for name in cls.declared if file_key(name) == key), None)
+
+    def with_values(self, values: Mapping[str, Any]) -> Self:
+        """A copy with other values, each of which is known to be right alone; what fields demand of one
+        another is checked. Much quicker than reading a file anew. Raises SpecError."""
+        copy = self.model_copy(update=values)
+        if faults := [f"{path}: {message}" if path else message for path, message in copy.check()]:
+            raise SpecError("; ".join(faults))
         return copy
 
     def with_origin(self, origin: Origin) -> Self:

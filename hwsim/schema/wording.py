@@ -88,6 +88,7 @@ _BOUNDS = {
     "less_than_equal": ("at most", "le"),
     "less_than": ("below", "lt"),
 }
+OUT_OF_BOUNDS = tuple(f"must be {words} " for words, _ in _BOUNDS.values())
 
 
 def one_of(value: object, words: Iterable[str]) -> str:

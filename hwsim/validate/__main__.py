@@ -1,4 +1,4 @@
-"""`python -m hwsim.validate [FOLDER]`: write the validation report anew."""
+"""`python -m hwsim.validate [FOLDER [BANDS]]`: write the validation report anew, and the bands that ship."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ FOLDER = "reports/validation"
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Write the report to the folder named, or to reports/validation. Returns the exit status."""
-    if len(arguments) > 1 or any(argument.startswith("-") for argument in arguments):
-        sys.stderr.write("usage: python -m hwsim.validate [FOLDER]\n")
+    """Write the report to the folder named, or to reports/validation, and the error bands to the file named,
+    if one is. Returns the exit status."""
+    if len(arguments) > 2 or any(argument.startswith("-") for argument in arguments):
+        sys.stderr.write("usage: python -m hwsim.validate [FOLDER [BANDS]]\n")
         return 2
     try:
-        written = write_reports(arguments[0] if arguments else FOLDER)
+        folder = arguments[0] if arguments else FOLDER
+        written = write_reports(folder, bands=arguments[1] if len(arguments) == 2 else None)
     except HwsimError as error:
         sys.stderr.write(f"hwsim: error: {error}\n")
         return 1

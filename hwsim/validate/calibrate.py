@@ -55,7 +55,7 @@ class Constant:
     @property
     def text(self) -> str:
         """As a design file writes the fitted value."""
-        return _text(self.fitted, self.unit)
+        return constant_text(self.fitted, self.unit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ def calibrate(
         )
     _editable(machine, list(paths))
     rows, left_out = _usable(table.rows, machine)
-    predictor = _Predictor(machine, paths, rows, progress)
+    predictor = Predictor(machine, paths, rows, progress)
     moving = predictor.moving() if rows else list(paths)
     if len(rows) < len(moving):
         reasons = "; ".join(f"{count} left out: {reason}" for reason, count in left_out.items())
@@ -122,7 +122,7 @@ def calibrate(
         raise SpecError(
             f"{data}: no row depends on any constant of {machine.name}, so there is nothing to fit"
         )
-    predictor = _Predictor(machine, {path: paths[path] for path in moving}, rows, progress)
+    predictor = Predictor(machine, {path: paths[path] for path in moving}, rows, progress)
     folds = max(2, min(folds, len(rows) // len(moving), len(rows)))
     untouched = tuple(path for path in paths if path not in moving)
     found = _fitted(machine, predictor, rows, left_out, data, folds, seed, untouched)
@@ -154,14 +154,22 @@ def _numbers(section: Spec, path: str) -> Iterator[tuple[str, tuple[str, float]]
 def calibrated_text(design: Design, found: Calibration) -> str:
     """The design's file with fitted constants, each with a comment that says what it was fitted on. Raises
     SpecError where a constant does not stand on a line of its own."""
-    lines, places, begin = _editable(design, [constant.path for constant in found.constants])
     source = f"fitted: {found.data_file}, {found.rows} rows, sha256 {found.data_sha256[:12]}"
-    for constant in found.constants:
-        index = places[constant.path]
+    return rewritten(
+        design, {constant.path: (constant.text, source) for constant in found.constants}, found.fitted_on
+    )
+
+
+def rewritten(design: Design, constants: Mapping[str, tuple[str, str]], fitted_on: str) -> str:
+    """The design's file with other values of constants (path -> value, comment) and of `fitted_on`. Raises
+    SpecError where a constant does not stand on a line of its own."""
+    lines, places, begin = _editable(design, list(constants))
+    for path, (value, source) in constants.items():
+        index = places[path]
         key = lines[index].split(":")[0]
-        lines[index] = f"{key}: {constant.text}  # {source}"
+        lines[index] = f"{key}: {value}  # {source}"
     depth = min(_depth(lines[index]) for index in places.values())
-    said = f'{" " * depth}fitted_on: "{found.fitted_on}"'
+    said = f'{" " * depth}fitted_on: "{fitted_on}"'
     before = places.get(_FITTED_ON)
     if before is None:
         lines.insert(begin, said)
@@ -232,7 +240,7 @@ def _usable(rows: Sequence[MeasuredRow], design: Design) -> tuple[list[MeasuredR
     return kept, left_out
 
 
-class _Predictor:
+class Predictor:
     """Predictions of rows by constants, each distinct program simulated once for equal constants."""
 
     def __init__(
@@ -275,7 +283,7 @@ class _Predictor:
 
     def __call__(self, constants: FloatArray, rows: NDArray[np.int64]) -> FloatArray | None:
         set_ = tuple(
-            f"{path}={_text(value, unit)}"
+            f"{path}={constant_text(value, unit)}"
             for (path, (unit, _)), value in zip(self.paths.items(), constants.tolist(), strict=True)
         )
         times: dict[int, float] = {}
@@ -303,7 +311,7 @@ def _time_us(graph: Workload, design: Design) -> float:
 
 def _fitted(
     design: Design,
-    predict: _Predictor,
+    predict: Predictor,
     rows: Sequence[MeasuredRow],
     left_out: Mapping[str, int],
     data: str | Path,
@@ -335,6 +343,9 @@ def _fitted(
     )  # fmt: skip
 
 
-def _text(value: float, unit: str) -> str:
+def constant_text(value: float, unit: str) -> str:
+    """A constant as a design file writes it."""
+    if unit == "s":
+        unit, value = ("ns", value * 1e9) if value < 1e-6 else ("us", value * 1e6)
     number = f"{value:.{DIGITS}g}"
     return f"{number} {unit}" if unit else number

@@ -100,6 +100,11 @@ def validate(
     return ValidationReport(tuple(outcomes), unused)
 
 
+def reference_rows() -> tuple[MeasuredRow, ...]:
+    """The measurements that ship with hwsim, in the order of their files."""
+    return tuple(row for table in _reference_tables() for row in table.rows)
+
+
 def _reference_tables() -> Iterator[MeasuredTable]:
     for name in REFERENCE_SETS:
         with as_file(files("hwsim.validate") / "sets" / name) as path:
@@ -131,6 +136,7 @@ class _Found:
     figures: Mapping[str, float]
     rooflines: Mapping[str, float]
     reason: str = ""
+    operator: str = ""
 
 
 @dataclass
@@ -156,7 +162,8 @@ class _Runner:
         found = self.found[key]
         if found.reason:
             return Outcome(row, reason=found.reason)
-        return Outcome(row, found.figures[row.metric], found.rooflines[row.metric])
+        figure, roofline = found.figures[row.metric], found.rooflines[row.metric]
+        return Outcome(row, figure, roofline, operator=found.operator)
 
     def _run(self, key: ProgramKey) -> _Found:
         name, overrides, dtype, op, sizes, operands = key
@@ -173,7 +180,9 @@ class _Runner:
         floor_ps = peak_roofline_ps(result, machine)
         figures = {metric: predict(result) for metric, (predict, _) in METRICS.items()}
         rooflines = {metric: convert(floor_ps, result.clock_hz) for metric, (_, convert) in METRICS.items()}
-        return _Found(figures, rooflines)
+        classes = result.errors.classes  # none where several devices share the work
+        operator = classes[int(result.timing.elapsed_ps.argmax())][0] if classes else ""
+        return _Found(figures, rooflines, operator=operator)
 
     def _machine(self, name: str, overrides: tuple[str, ...]) -> Design | str:
         """The design, or why there is none."""

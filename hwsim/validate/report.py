@@ -11,8 +11,10 @@ from dataclasses import astuple, fields
 from importlib.resources import files
 from pathlib import Path
 
+from hwsim.result.bands import ENOUGH_ROWS
 from hwsim.validate.deep_compression import CONVOLUTIONS_PCT, DeepCompression, compare_deep_compression
 from hwsim.validate.eie_paper import EiePaper, compare_eie, error_pct, theoretical_us
+from hwsim.validate.error_bands import FEWEST_ROWS, bands_csv, bands_markdown, error_bands
 from hwsim.validate.fit_host import HostFit, fit_host
 from hwsim.validate.measured import Progress, validate
 from hwsim.validate.published import Comparison, tpu_v1_published
@@ -37,8 +39,11 @@ COMPARISON_COLUMNS = (
 )  # fmt: skip
 
 
-def write_reports(folder: str | Path, progress: Progress | None = None) -> tuple[Path, ...]:
-    """Run every reference set and write its report. Returns the files. Raises OutputError."""
+def write_reports(
+    folder: str | Path, progress: Progress | None = None, *, bands: str | Path | None = None
+) -> tuple[Path, ...]:
+    """Run every reference set and write its report, and to the file `bands` the error bands that ship with
+    hwsim. Returns the files. Raises OutputError."""
     found = validate(progress=progress)
     cycles = ValidationReport(tuple(o for o in found.outcomes if o.row.file == CYCLES))
     paper, fit = compare_tpu(), fit_host()
@@ -56,10 +61,17 @@ def write_reports(folder: str | Path, progress: Progress | None = None) -> tuple
         "eie.csv": csv_text(COMPARISON_COLUMNS, _comparison_rows(eie)),
         "host_link.md": _page("host_link.md", **_fit_fields(fit)),
     }
+    found_bands = error_bands(found, eie)
+    texts["error_bands.md"] = _page(
+        "error_bands.md", enough=ENOUGH_ROWS, fewest=FEWEST_ROWS, bands=bands_markdown(found_bands)
+    )
     for kind in SILICON:
         page, table, plot = silicon_pages(found, kind)
         texts |= {f"{kind}.md": _page(f"{kind}.md", **page), f"{kind}.csv": table, f"{kind}.svg": plot}
-    return tuple(write_text(Path(folder) / name, text) for name, text in texts.items())
+    paths = {Path(folder) / name: text for name, text in texts.items()}
+    if bands is not None:
+        paths[Path(bands)] = bands_csv(found_bands)
+    return tuple(write_text(path, text) for path, text in paths.items())
 
 
 def _page(name: str, **fields: object) -> str:

@@ -55,30 +55,35 @@ def fit(
     measured: FloatArray,
     rows: NDArray[np.int64],
     pull: float = 0.0,
+    weights: FloatArray | None = None,
+    step: float = STEP,
+    gain: float = GAIN,
 ) -> FloatArray:
     """The constants, all above zero, with the least mean absolute log error on `rows`, searched from `start`.
-    Each constant that leaves its start costs `pull` times the distance in logarithms, so that one which no
-    row depends on stays. Where no constants near `start` are in bounds, `start` itself."""
+    `weights` are of all rows; without them each counts the same. `step` is that of the first simplex, in
+    logarithms; a search that gains less than `gain` has ended. Each constant that leaves its start costs
+    `pull` times the distance in logarithms, so that one which no row depends on stays. Where no constants
+    near `start` are in bounds, `start` itself."""
     origin = np.log(np.array(start, dtype=np.float64))
 
     def loss(logs: FloatArray) -> float:
         predicted = predict(np.exp(logs), rows)
         if predicted is None or not (predicted > 0).all():
             return math.inf
-        error = float(np.abs(np.log(predicted / measured[rows])).mean())
+        errors = np.abs(np.log(predicted / measured[rows]))
+        error = float(np.average(errors, weights=None if weights is None else weights[rows]))
         return error + pull * float(np.abs(logs - origin).sum())
 
     best = origin
     least = loss(best)
-    step = STEP
     for _ in range(RESTARTS):
-        found, value = _simplex(loss, best, step)
+        found, value = _simplex(loss, best, step, gain)
         # Constants at a bound leave the simplex no room on one side: the next begins on the other.
         step *= -0.5
         gained = least - value
         if value < least:
             best, least = found, value
-        if gained < GAIN and step > 0:
+        if gained < gain and step > 0:
             break
     return np.exp(best)
 
@@ -110,7 +115,9 @@ def halves(rows: int, seed: int = 0) -> tuple[NDArray[np.int64], NDArray[np.int6
     return np.sort(order[: rows // 2]), np.sort(order[rows // 2 :])
 
 
-def _simplex(loss: Callable[[FloatArray], float], start: FloatArray, step: float) -> tuple[FloatArray, float]:
+def _simplex(
+    loss: Callable[[FloatArray], float], start: FloatArray, step: float, gain: float
+) -> tuple[FloatArray, float]:
     """The end of one simplex, and its loss."""
     count = len(start)
     points = [start, *(start + step * unit for unit in np.eye(count))]
@@ -118,7 +125,7 @@ def _simplex(loss: Callable[[FloatArray], float], start: FloatArray, step: float
     for _ in range(STEPS * count):
         order = sorted(range(count + 1), key=values.__getitem__)
         points, values = [points[i] for i in order], [values[i] for i in order]
-        if math.isfinite(values[-1]) and values[-1] - values[0] < GAIN / 10:
+        if math.isfinite(values[-1]) and values[-1] - values[0] < gain / 10:
             break
         middle = np.mean(points[:-1], axis=0)
         across = 2 * middle - points[-1]
@@ -137,7 +144,7 @@ def _simplex(loss: Callable[[FloatArray], float], start: FloatArray, step: float
             else:
                 points = [points[0], *((point + points[0]) / 2 for point in points[1:])]
                 values = [values[0], *map(loss, points[1:])]
-        if max(float(np.ptp(column)) for column in zip(*points, strict=True)) < GAIN:
+        if max(float(np.ptp(column)) for column in zip(*points, strict=True)) < gain:
             break
     least = min(range(count + 1), key=values.__getitem__)
     return points[least], values[least]

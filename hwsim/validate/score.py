@@ -21,12 +21,14 @@ from hwsim.validate.rows import MeasuredRow
 
 @dataclass(frozen=True)
 class Outcome:
-    """One row and what hwsim says of it, in the metric's unit. Without a prediction, `reason` says why."""
+    """One row and what hwsim says of it, in the metric's unit. Without a prediction, `reason` says why.
+    `operator` is the class of the operator that the run's time went to."""
 
     row: MeasuredRow
     predicted: float | None = None
     roofline: float | None = None
     reason: str = ""
+    operator: str = ""
 
     @property
     def error_pct(self) -> float | None:

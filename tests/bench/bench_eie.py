@@ -16,7 +16,8 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from hwsim.design import load_design
 from hwsim.devices.eie_matrix import read_broadcast, read_matrix
 from hwsim.kernels.eie_array import broadcast_cycles
-from hwsim.pipeline import read_contents, run
+from hwsim.pipeline import run
+from hwsim.preparation import read_contents
 from hwsim.workload import Workload, load_workload
 from hwsim.workload.operators import Matmul
 

@@ -14,7 +14,10 @@ import numpy as np
 
 from tests.oracles.test_onnxruntime_numbers import beside_onnxruntime
 
-NAMES = ("squeezenet", "shufflenet", "bvlc_alexnet", "inception_v1", "resnet50", "densenet121", "vgg19")
+NAMES = (
+    "squeezenet", "shufflenet", "bvlc_alexnet", "inception_v1", "inception_v2", "zfnet512", "resnet50",
+    "densenet121", "vgg19",
+)  # fmt: skip
 
 
 def main(names: tuple[str, ...]) -> None:

@@ -164,6 +164,20 @@ CASES: dict[str, tuple[Callable[[Path], list[str]], tuple[str, ...]]] = {
         with_design(changed("rows: 8, cols: 8", "rows: 65536, cols: 65536")),
         ("array",),
     ),
+    "topology with wrong columns": (
+        with_workload("Layer,M,N,Q,\na,1,2,3,\n", "w.csv"),
+        ("w.csv:1:1", "Q", "not a column", "K"),
+    ),
+    "topology with a bad cell": (
+        with_workload("Layer,M,N,K,\na,1,2,3,\nb,1,2,three,\n", "w.csv"),
+        ("w.csv:3:1", "K", "three", "whole number"),
+    ),
+    "a table of other things": (
+        with_workload("date,price\n1,2\n", "w.csv"),
+        ("w.csv:1:1", "SCALE-Sim topology", "matrix products"),
+    ),
+    "matrix products that are no JSON": (with_workload("{M: 1}", "w.json"), ("w.json:1:2", "not JSON")),
+    "matrix products without a size": (with_workload('[{"M": 1, "N": 2}]', "w.json"), ("[0]", "lacks K")),
     "batch of 0": (with_options("--batch", "0"), ("batch", "0")),
     "negative batch": (with_options("--batch", "-3"), ("batch", "-3")),
     "absurd batch": (with_options("--batch", "9" * 30), ("batch",)),

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from hwsim.design import load_design
+from hwsim.result.shipped_bands import TABLE, error_bands, read_bands
 from hwsim.validate import ValidationReport, fit_host, report
 from hwsim.validate.__main__ import main
 from hwsim.validate.eie_paper import EiePaper
@@ -114,7 +115,9 @@ def test_committed_reports_are_what_the_code_writes(
         pytest.skip("this tree has no reports")
     monkeypatch.setattr(report, "validate", lambda **_: reference_report)
     monkeypatch.setattr(report, "compare_eie", lambda: eie_paper)
-    written = report.write_reports(tmp_path)
+    shipped = ROOT / "hwsim" / "result" / TABLE
+    *written, bands = report.write_reports(tmp_path, bands=tmp_path / "shipped" / TABLE)
+    assert bands.read_bytes() == shipped.read_bytes(), f"run `make validation`: {TABLE}"
     assert {path.name for path in written} == {path.name for path in committed.iterdir()}
     for path in written:
         assert path.read_bytes() == (committed / path.name).read_bytes(), (
@@ -129,7 +132,11 @@ def test_command_line_of_the_report(
     monkeypatch.setattr(report, "validate", lambda **_: reference_report)
     monkeypatch.setattr(report, "compare_eie", lambda: eie_paper)
     assert main([str(tmp_path / "made")]) == 0
-    assert str(tmp_path / "made" / "tpu_v1.md") in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert str(tmp_path / "made" / "tpu_v1.md") in printed
+    assert TABLE not in printed
+    assert main([str(tmp_path / "made"), str(tmp_path / TABLE)]) == 0
+    assert read_bands((tmp_path / TABLE).read_text()) == error_bands()
     assert main(["--help"]) == 2
     (tmp_path / "file").write_text("", encoding="utf-8")
     assert main([str(tmp_path / "file")]) == 1

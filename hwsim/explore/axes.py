@@ -1,0 +1,210 @@
+"""Axes of a space: from what a file writes to values, each checked against what it sets."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwsim.compress.recipe import load_recipe
+from hwsim.design import load_design
+from hwsim.errors import HwsimError, Problem, SpecError
+from hwsim.explore.expressions import Condition, read_condition, read_number
+from hwsim.explore.space_file import MAX_VALUES, AxisSpec, Scalar, SpaceSpec
+from hwsim.tensor.formats import find_format
+from hwsim.units import DIMENSIONS, parse_quantity
+from hwsim.workload import load_workload
+
+IntArray = NDArray[np.int64]
+NO_RECIPE = "none"
+CHOICES = ("workload", "design", "dtype", "weight_dtype", "recipe")
+PARAMETER = "workload."
+
+
+@dataclass(frozen=True, eq=False)
+class Axis:
+    """`values` are texts as an override takes them; `numbers` what they stand for in base units, None for
+    words. `kind` is "workload", "design", "dtype", "weight_dtype", "recipe", "parameter" or "field"."""
+
+    name: str
+    kind: str
+    values: tuple[str, ...]
+    numbers: NDArray[np.float64] | None
+    when: Condition | None = None
+
+    def column(self, indices: IntArray) -> NDArray[np.generic]:
+        """(n,) numbers or words of so many indices."""
+        if self.numbers is not None:
+            return self.numbers[indices]
+        return np.array(self.values, dtype=object)[indices]
+
+
+def problem_at(spec: SpaceSpec, path: tuple[str | int, ...], message: str) -> Problem:
+    """A fault at its place in the file, if there is one."""
+    dotted = ".".join(str(step) for step in path)
+    if spec.origin is None:
+        return Problem(spec.name, 0, 0, dotted, message)
+    node = spec.origin.tree
+    for step in path:
+        below = (node.children or {}).get(str(step))
+        if below is None and node.items is not None and isinstance(step, int):
+            below = node.items[step]
+        if below is None:
+            break
+        node = below
+    return Problem(spec.origin.path, node.place.line, node.place.col, dotted, message)
+
+
+def read_axis(name: str, written: tuple[Scalar, ...] | AxisSpec) -> Axis:
+    """The values of one axis. Raises SpecError for none, for one that comes twice, and for a bad range."""
+    spec = AxisSpec(values=written) if isinstance(written, tuple) and written else written
+    if not isinstance(spec, AxisSpec):
+        raise SpecError("has no values; list at least one")
+    texts = tuple(_text(v) for v in spec.values) if spec.values else tuple(_range(spec))
+    if len(texts) > MAX_VALUES:
+        raise SpecError(f"has {len(texts):,} values, more than {MAX_VALUES:,}")
+    read = [read_number(text) for text in texts]
+    numbers = None if any(x is None for x in read) else np.array(read, dtype=np.float64)
+    same = texts if numbers is None else tuple(numbers.tolist())
+    if len(set(same)) < len(same):
+        twice = next(text for i, text in enumerate(texts) if same[i] in same[:i])
+        raise SpecError(f"has the value {twice} twice")
+    kind = name if name in CHOICES else "parameter" if name.startswith(PARAMETER) else "field"
+    if kind != "field" and kind != "parameter":
+        numbers = None
+    return Axis(name, kind, texts, numbers)
+
+
+def _text(value: Scalar) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _range(spec: AxisSpec) -> Iterator[str]:
+    """Values of a range as texts, in base units where its ends are quantities."""
+    low, unit = _exact(spec.low)
+    high, other = _exact(spec.high)
+    if unit != other:
+        raise SpecError(f"goes from {spec.low} to {spec.high}: give both ends the same kind of unit")
+    if not low < high:
+        raise SpecError(f"goes from {spec.low} to {spec.high}: `low` must be less than `high`")
+    whole = low == int(low) and high == int(high)
+    for value in _numbers(spec, low, high, unit):
+        number = str(round(value)) if whole and (unit or spec.step is None) else repr(float(value))
+        if float(number) == int(float(number)) and whole:
+            number = str(int(float(number)))
+        yield f"{number} {unit}" if unit else number
+
+
+def _numbers(spec: AxisSpec, low: float, high: float, unit: str) -> list[float]:
+    if spec.count is not None:
+        if spec.scale == "linear":
+            return [float(x) for x in np.linspace(low, high, spec.count)]
+        if low <= 0:
+            raise SpecError("a logarithmic range begins above zero")
+        return [float(x) for x in np.geomspace(low, high, spec.count)]
+    if spec.factor is not None:
+        if low <= 0:
+            raise SpecError("a range with a factor begins above zero")
+        count = math.floor(math.log(high / low) / math.log(spec.factor) + 1e-9) + 1
+        _check_count(count)
+        return [low * spec.factor**i for i in range(count)]
+    step, of = _exact(spec.step)
+    if of != unit or step <= 0:
+        raise SpecError(f"has a step of {spec.step}: it must be above zero, in the unit of the ends")
+    count = math.floor((high - low) / step + 1e-9) + 1
+    _check_count(count)
+    return [low + step * i for i in range(count)]
+
+
+def _check_count(count: int) -> None:
+    if count > MAX_VALUES:
+        raise SpecError(f"has {count:,} values, more than {MAX_VALUES:,}: take a larger step")
+
+
+def _exact(value: Scalar | None) -> tuple[float, str]:
+    """A number and, of a quantity, its base unit."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value), ""
+    for dimension, units in DIMENSIONS.items():
+        try:
+            return float(parse_quantity(str(value), dimension)), next(iter(units))
+        except ValueError:
+            continue
+    raise SpecError(f"{value!r} is neither a number nor a quantity, so there is no range from or to it")
+
+
+def conditional(spec: SpaceSpec, axis: Axis, axes: Sequence[Axis]) -> Axis:
+    """The axis with its condition, which names axes that always count."""
+    written = spec.axes.get(axis.name)
+    if not isinstance(written, AxisSpec) or not written.when:
+        return axis
+    others = [o for o in axes if o.name != axis.name]
+    try:
+        when = read_condition(written.when, {o.name for o in others})
+        for other in others:
+            its = spec.axes.get(other.name)
+            if other.name in when.names and isinstance(its, AxisSpec) and its.when:
+                raise SpecError(f"its condition names {other.name}, which has a condition itself")
+    except SpecError as error:
+        raise SpecError(problem_at(spec, ("axes", axis.name, "when"), str(error))) from None
+    return Axis(axis.name, axis.kind, axis.values, axis.numbers, when)
+
+
+def check_axes(spec: SpaceSpec, axes: Sequence[Axis], hashes: dict[str, str]) -> None:
+    """Every value of every axis set alone on the first base design that its condition allows: what no field
+    has, or what lies outside a field's bounds, is told with its place before anything is evaluated."""
+    problems = []
+    for axis in axes:
+        for text in axis.values:
+            try:
+                _check_value(spec, axis, text, axes, hashes)
+            except HwsimError as error:
+                problems.append(problem_at(spec, ("axes", axis.name), _brief(error)))
+    if problems:
+        raise SpecError(problems)
+
+
+def _brief(error: HwsimError) -> str:
+    return "; ".join(p.message for p in error.problems) if isinstance(error, SpecError) else str(error)
+
+
+def _check_value(
+    spec: SpaceSpec, axis: Axis, text: str, axes: Sequence[Axis], hashes: dict[str, str]
+) -> None:
+    if axis.kind in ("workload", "design"):
+        return
+    if axis.kind in ("dtype", "weight_dtype"):
+        find_format(text)
+    elif axis.kind == "recipe":
+        if text != NO_RECIPE:
+            hashes[f"recipe:{text}"] = load_recipe(text).content_hash
+    elif axis.kind == "parameter":
+        number = read_number(text)
+        if number is None or number != int(number):
+            raise SpecError(f"{text!r} is no whole number, which {axis.name} takes")
+        for name in spec.workloads:
+            load_workload(name, dims={axis.name.removeprefix(PARAMETER): int(number)})
+    else:
+        bases, beside = _where_active(spec, axis, axes)
+        for base in bases:
+            load_design(base, [*beside, f"{axis.name}={text}"])
+
+
+def _where_active(spec: SpaceSpec, axis: Axis, axes: Sequence[Axis]) -> tuple[list[str], list[str]]:
+    """The designs on which an axis counts, and values of other fields that make it count."""
+    if axis.when is None:
+        return list(spec.designs), []
+    named = [o for o in axes if o.name in axis.when.names]
+    sizes = [len(o.values) for o in named]
+    places = np.stack(np.unravel_index(np.arange(min(math.prod(sizes), 10**5)), sizes), axis=1)
+    columns = {o.name: o.column(places[:, i]) for i, o in enumerate(named)}
+    holds = np.flatnonzero(np.broadcast_to(axis.when.holds(columns), (len(places),)))
+    if not len(holds):
+        raise SpecError(f"its condition {axis.when.text!r} holds at no point")
+    by_name = {o.name: [o.values[i] for i in places[holds, n]] for n, o in enumerate(named)}
+    bases = list(dict.fromkeys(by_name.get("design", spec.designs)))
+    fields = [f"{o.name}={by_name[o.name][0]}" for o in named if o.kind == "field"]
+    return bases, fields

@@ -1,0 +1,114 @@
+"""Evaluator: points of a space to columns of what they come to, equal to `hwsim.run` of each to the last bit.
+
+No Result is made. What many points share is made once: networks, what compression makes of them, designs with
+their fields set, plans. Kept in caches of bounded size, so that any number of points takes the same memory.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwsim.compress.recipe import apply_recipe, load_recipe
+from hwsim.design import Design, load_design
+from hwsim.errors import CapacityError, HwsimError, SpecError, UnsupportedError
+from hwsim.explore.axes import NO_RECIPE, PARAMETER
+from hwsim.explore.fields import FieldSetter
+from hwsim.explore.outcome import FAULT, NO_ROOM, REFUSED, UNSUPPORTED, Found, Outcomes, outcomes
+from hwsim.explore.quality import output_sqnr_db
+from hwsim.explore.space import Space
+from hwsim.explore.totals import figures
+from hwsim.lowering import lowered
+from hwsim.placement import make_machine
+from hwsim.workload import Workload, load_workload
+
+IntArray = NDArray[np.int64]
+QUALITY = ("sqnr_db",)
+
+
+class Evaluator:
+    """Evaluates points of one space. Give each process its own."""
+
+    def __init__(self, space: Space) -> None:
+        self.space = space
+        asked = {*space.objectives, *(n for c in space.constraints for n in c.names)}
+        self.reads_quality = bool(asked & set(QUALITY))
+        self._networks = lru_cache(maxsize=64)(self._network)
+        self._setters = {name: FieldSetter(load_design(name)) for name in space.spec.designs}
+
+    def evaluate(self, indices: IntArray) -> Outcomes:
+        """What points (n, axes) come to. Points that a machine cannot run are outcomes with their reason."""
+        return outcomes([self._found(self.space.texts(row)) for row in np.asarray(indices).tolist()])
+
+    def _found(self, texts: Mapping[str, str]) -> Found:
+        try:
+            return self._evaluated(texts)
+        except UnsupportedError as error:
+            return Found(UNSUPPORTED, str(error))
+        except CapacityError as error:
+            return Found(NO_ROOM, str(error))
+        except HwsimError as error:
+            return Found(REFUSED if isinstance(error, SpecError) else FAULT, str(error))
+
+    def _evaluated(self, texts: Mapping[str, str]) -> Found:
+        spec, kinds = self.space.spec, self.kinds
+        fields = tuple((name, text) for name, text in texts.items() if kinds[name] == "field")
+        design = self._setters[texts.get("design", spec.designs[0])].design(fields)
+        graph = self.network(texts, design)
+        found = figures(graph, design)
+        if self.reads_quality:
+            found = replace(found, sqnr_db=output_sqnr_db(graph))
+        return found
+
+    @property
+    def kinds(self) -> Mapping[str, str]:
+        """Axis -> what it sets."""
+        return {axis.name: axis.kind for axis in self.space.axes}
+
+    def network(self, texts: Mapping[str, str], design: Design) -> Workload:
+        """The network of a point, in the formats that it runs in."""
+        spec, kinds = self.space.spec, self.kinds
+        parameters = tuple(
+            (name.removeprefix(PARAMETER), int(float(text)))
+            for name, text in texts.items()
+            if kinds[name] == "parameter"
+        )
+        name, recipe = texts.get("workload", spec.workloads[0]), texts.get("recipe", NO_RECIPE)
+        graph = self._networks(name, parameters, recipe)
+        dtype, weight_dtype = texts.get("dtype"), texts.get("weight_dtype")
+        kept = graph.formats_chosen or design.host_device
+        if dtype is not None or weight_dtype is not None or not kept:
+            graph = graph.astype(dtype or design.device_spec.dtype, weight_dtype)
+        return lowered(graph, make_machine(design))
+
+    def _network(self, name: str, parameters: tuple[tuple[str, int], ...], recipe: str) -> Workload:
+        graph = load_workload(name, dims=dict(parameters))
+        if recipe == NO_RECIPE:
+            return graph
+        return apply_recipe(graph, load_recipe(recipe), seed=self.space.seed)
+
+
+def run_arguments(space: Space, texts: Mapping[str, str]) -> dict[str, object]:
+    """What `hwsim.run` takes for a point without a recipe: workload, design, dtype, overrides, parameters."""
+    kinds = {axis.name: axis.kind for axis in space.axes}
+    found: dict[str, object] = {
+        "workload": texts.get("workload", space.spec.workloads[0]),
+        "design": texts.get("design", space.spec.designs[0]),
+        "overrides": tuple(f"{name}={text}" for name, text in texts.items() if kinds[name] == "field"),
+    }
+    for name in ("dtype", "weight_dtype"):
+        if name in texts:
+            found[name] = texts[name]
+    for name, text in texts.items():
+        if kinds[name] == "parameter":
+            found[name.removeprefix(PARAMETER)] = int(float(text))
+    return found
+
+
+def finite(value: float) -> bool:
+    return not math.isnan(value)

@@ -1,0 +1,170 @@
+"""Conditions that people write over axes and metrics: `area_mm2 <= 50`, `array.dataflow == ws`. Nothing is
+evaluated by Python.
+
+The grammar is numbers, words, quantities in quotes ('8 MiB'), names with dots, `+ - * /`, comparisons, `and`,
+`or`, `not`, brackets. A name that is no axis or metric is a word, to be compared with one.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwsim.errors import SpecError
+from hwsim.units import DIMENSIONS, parse_quantity
+
+Columns = Mapping[str, NDArray[Any]]  # by name: numbers, or words
+MAX_TEXT = 200
+
+_ARITHMETIC = {ast.Add: np.add, ast.Sub: np.subtract, ast.Mult: np.multiply, ast.Div: np.divide}
+_COMPARED = {
+    ast.LtE: np.less_equal, ast.Lt: np.less, ast.GtE: np.greater_equal, ast.Gt: np.greater,
+    ast.Eq: np.equal, ast.NotEq: np.not_equal,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One condition and the axes and metrics that it names."""
+
+    text: str
+    tree: ast.expr
+    names: frozenset[str]
+
+    def holds(self, columns: Columns) -> NDArray[np.bool_]:
+        """(n,) where it is true of `columns`, which has each of `names`. False where a number is missing."""
+        with np.errstate(all="ignore"):
+            found = np.asarray(_value(self.tree, columns, self.text))
+        if found.dtype != np.bool_:
+            raise SpecError(f"{self.text!r} is no condition: compare two things, as in area_mm2 <= 50")
+        return found
+
+    def excess(self, columns: Columns) -> NDArray[np.float64]:
+        """(n,) how far it is from true, relative to what it compares with; 0 where it holds, 1 where that
+        cannot be said. Searches use it to come nearer."""
+        holds = self.holds(columns)
+        tree = self.tree
+        far = np.ones(holds.shape)
+        if isinstance(tree, ast.Compare) and len(tree.ops) == 1 and not isinstance(tree.ops[0], ast.Eq):
+            left, right = (_value(side, columns, self.text) for side in (tree.left, tree.comparators[0]))
+            if all(np.asarray(side).dtype.kind in "biuf" for side in (left, right)):
+                with np.errstate(all="ignore"):
+                    gap = np.abs(np.asarray(left, dtype=np.float64) - right)
+                    far = np.nan_to_num(gap / np.maximum(np.abs(right), 1e-300), nan=1.0, posinf=1e6)
+                far = np.maximum(np.broadcast_to(far, holds.shape), 1e-9)
+        return np.where(holds, 0.0, far)
+
+
+def read_condition(text: str, known: Collection[str]) -> Condition:
+    """The condition that `text` writes over `known` axes and metrics. Raises SpecError for any other syntax,
+    and for one that names none of them."""
+    try:
+        tree = ast.parse(text.strip(), mode="eval").body if len(text) <= MAX_TEXT else None
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        tree = None
+    if tree is None:
+        raise SpecError(
+            f"cannot read {text[:MAX_TEXT]!r} as a condition: write for example `area_mm2 <= 50`, with and, "
+            "or, not, + - * / and brackets"
+        )
+    words = {name for part in ast.walk(tree) if (name := _dotted(part))}
+    heads = {name for name in words if not any(other.startswith(f"{name}.") for other in words)}
+    names = heads & set(known)
+    for name in sorted(heads - names):
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
+        if near or "." in name:
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise SpecError(f"{text!r} names {name!r}, which is no axis or metric{hint}")
+    if not names:
+        raise SpecError(f"{text!r} names no axis and no metric; known: {', '.join(sorted(known))}")
+    found = Condition(text, tree, frozenset(names))
+    _check(tree, text)
+    return found
+
+
+def read_number(text: str) -> float | None:
+    """What a text stands for as a number: itself, or a quantity in base units; None for a word."""
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    for dimension in DIMENSIONS:
+        try:
+            return float(parse_quantity(text, dimension))
+        except ValueError:
+            continue
+    return None
+
+
+def _dotted(part: ast.AST) -> str:
+    """`array.rows` of nested attributes; an empty string for anything else."""
+    if isinstance(part, ast.Name):
+        return part.id
+    if isinstance(part, ast.Attribute):
+        before = _dotted(part.value)
+        return f"{before}.{part.attr}" if before else ""
+    return ""
+
+
+def _check(tree: ast.expr, text: str) -> None:
+    """Refuse what the grammar does not have, before anything is evaluated."""
+    allowed = (
+        ast.BoolOp, ast.And, ast.Or, ast.UnaryOp, ast.Not, ast.USub, ast.Compare, ast.BinOp, ast.Constant,
+        ast.Name, ast.Attribute, ast.Load, *_ARITHMETIC, *_COMPARED,
+    )  # fmt: skip
+    for part in ast.walk(tree):
+        good = isinstance(part, allowed)
+        if isinstance(part, ast.Constant):
+            good = type(part.value) in (int, float, str)
+        if not good:
+            raise SpecError(f"{text!r}: a condition holds comparisons, and, or, not, + - * / and brackets")
+
+
+def _value(tree: ast.expr, columns: Columns, text: str) -> Any:
+    if isinstance(tree, ast.Constant):
+        if isinstance(tree.value, str):
+            number = read_number(tree.value)
+            return tree.value if number is None else number
+        return tree.value
+    if name := _dotted(tree):
+        return columns.get(name, name)
+    if isinstance(tree, ast.UnaryOp):
+        inner = _value(tree.operand, columns, text)
+        return np.logical_not(inner) if isinstance(tree.op, ast.Not) else np.negative(inner)
+    if isinstance(tree, ast.BoolOp):
+        parts = [np.asarray(_value(part, columns, text), dtype=np.bool_) for part in tree.values]
+        joined = np.logical_and if isinstance(tree.op, ast.And) else np.logical_or
+        return joined.reduce(np.broadcast_arrays(*parts))
+    if isinstance(tree, ast.BinOp):
+        sides = (_number(_value(side, columns, text), text) for side in (tree.left, tree.right))
+        return _ARITHMETIC[type(tree.op)](*sides)
+    assert isinstance(tree, ast.Compare)
+    found: Any = np.True_
+    left = _value(tree.left, columns, text)
+    for operator, part in zip(tree.ops, tree.comparators, strict=True):
+        right = _value(part, columns, text)
+        found = np.logical_and(found, _compared(operator, left, right, text))
+        left = right
+    return found
+
+
+def _compared(operator: ast.cmpop, left: Any, right: Any, text: str) -> Any:
+    words = [np.asarray(side).dtype.kind in "UO" for side in (left, right)]
+    if any(words):
+        if not isinstance(operator, ast.Eq | ast.NotEq):
+            raise SpecError(f"{text!r}: words can be equal or not, and nothing else")
+        same = np.equal(np.asarray(left, dtype=object), np.asarray(right, dtype=object)).astype(np.bool_)
+        return same if isinstance(operator, ast.Eq) else ~same
+    return _COMPARED[type(operator)](left, right)
+
+
+def _number(value: Any, text: str) -> Any:
+    if np.asarray(value).dtype.kind not in "biuf":
+        raise SpecError(f"{text!r} calculates with the word {value!r}")
+    return value

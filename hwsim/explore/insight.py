@@ -1,0 +1,286 @@
+"""What a sweep says: which points are best and balanced, what limits them, which axes matter, and which
+constraints exclude how much. Facts first, then the same in sentences, for terminals and pages."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwsim.explore.frontier import Scale, hypervolume, knee
+from hwsim.explore.outcome import METRICS, OK, Float64Array, minimised
+from hwsim.explore.sensitivity import Effect, sensitivity
+from hwsim.explore.stored import Points
+from hwsim.units import format_bytes, format_si
+
+_TOLD = 0.05  # an axis that explains less than this of what varies is not named
+_NAMED = 3  # axes of one sentence
+_MEASURED = 4  # objectives: the time that a hypervolume takes grows with their number in the exponent
+
+# Metric -> what people call it.
+NOUNS: Mapping[str, str] = {
+    "latency_s": "latency",
+    "energy_j": "energy",
+    "area_mm2": "area",
+    "average_power_w": "average power",
+    "energy_delay_js": "energy-delay product",
+    "throughput_per_s": "throughput",
+    "throughput_per_w": "throughput per watt",
+    "throughput_per_mm2": "throughput per mm2",
+    "utilization": "utilization",
+    "weight_bytes": "size of the weights",
+    "sqnr_db": "SQNR",
+    "accuracy": "accuracy",
+}
+_UNITS = {
+    "latency_s": "s", "energy_j": "J", "average_power_w": "W", "energy_delay_js": "Js",
+}  # fmt: skip
+_PER = {
+    "throughput_per_s": "inferences/s", "throughput_per_w": "inferences/J",
+    "throughput_per_mm2": "inferences/s/mm2", "area_mm2": "mm2", "sqnr_db": "dB",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A point of the frontier worth looking at: `why` is "balanced", or the objective that it is best in.
+    `point` is its place in Points, `texts` its axes and values, less the workload."""
+
+    workload: str
+    why: str
+    point: int
+    texts: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Insight:
+    """What is worth knowing of a sweep. Points of different workloads are never compared: `choices`,
+    `hypervolumes` (by workload) and `effects` (by workload and objective, largest first) are of each. Without
+    an axis `workload` its name is empty. A hypervolume is the share of the box between the best and the worst
+    of each objective, over the points that count, that the frontier dominates; for two to four objectives.
+    `limits` counts what limits the points of the frontier, `excluded` what each constraint excludes of the
+    points with figures, `failed` why points have none."""
+
+    choices: tuple[Choice, ...]
+    hypervolumes: Mapping[str, float]
+    limits: Mapping[str, int]
+    effects: Mapping[tuple[str, str], tuple[Effect, ...]]
+    excluded: Mapping[str, int]
+    failed: Mapping[str, int]
+    sentences: tuple[str, ...]
+
+
+def insight(points: Points) -> Insight:
+    """What the points of a sweep say."""
+    networks = _networks(points)
+    names = list(dict.fromkeys(networks))
+    choices = tuple(choice for name in names for choice in _choices(points, name, networks))
+    hypervolumes = {name: share for name in names if (share := _hypervolume(points, networks == name))}
+    limits = dict(Counter(points.limits[i] for i in np.flatnonzero(points.frontier)).most_common())
+    effects = {
+        (name, objective): _effects(points, networks == name, objective)
+        for name in names
+        for objective in points.objectives
+    }
+    counts = points.counts
+    failed = {status: count for status, count in counts.items() if status != "ok"}
+    found = Insight(choices, hypervolumes, limits, effects, points.excluded(), failed, ())
+    said = (
+        *_of_counts(points, found),
+        *_of_choices(points, found),
+        *_of_limits(found),
+        *_of_effects(points, found),
+    )
+    return replace(found, sentences=said)
+
+
+def spoken(metric: str, value: float) -> str:
+    """A figure with its unit: spoken("latency_s", 0.00135) is '1.35 ms'."""
+    if metric in _UNITS:
+        return format_si(value, _UNITS[metric])
+    if metric in ("utilization", "accuracy"):
+        return f"{100 * value:.3g} %"
+    if metric == "weight_bytes":
+        return format_bytes(value)
+    number = f"{value:,.0f}" if 1000 <= abs(value) < 1e15 else f"{value:.3g}"
+    return f"{number} {_PER[metric]}"
+
+
+def _networks(points: Points) -> NDArray[np.object_]:
+    """(n,) the workload of each point; empty where all have the same."""
+    names = [name for axis in points.axes if axis.kind == "workload" for name in axis.values] or [""]
+    return np.array(names, dtype=object)[points.networks]
+
+
+def _knobs(points: Points) -> list[int]:
+    """Axes that are choices: a workload is given."""
+    return [i for i, axis in enumerate(points.axes) if axis.kind != "workload"]
+
+
+def _choices(points: Points, name: str, networks: NDArray[np.object_]) -> list[Choice]:
+    """The balanced point of a workload's frontier, and the best of each objective."""
+    mine = np.flatnonzero(points.frontier & (networks == name))
+    if not len(mine):
+        return []
+    values = minimised(points.objectives, points.metrics)[mine]
+    chosen = {"balanced": int(mine[knee(values)])} if len(points.objectives) > 1 else {}
+    chosen |= {objective: int(mine[np.argmin(values[:, m])]) for m, objective in enumerate(points.objectives)}
+    return [
+        Choice(name, why, i, {axis: text for axis, text in points.texts(i).items() if axis != "workload"})
+        for why, i in chosen.items()
+    ]
+
+
+def _hypervolume(points: Points, mine: NDArray[np.bool_]) -> float:
+    """What a workload's frontier dominates, of all between the best and the worst; 0 where it is not told."""
+    if not 2 <= len(points.objectives) <= _MEASURED:
+        return 0.0
+    values = minimised(points.objectives, points.metrics)
+    counted = points.feasible & mine & ~np.isnan(values).any(axis=1)
+    if not counted.any():
+        return 0.0
+    scaled = Scale.of(values[counted])(values[counted])
+    low, span = scaled.min(axis=0), np.ptp(scaled, axis=0)
+    best = (scaled[points.frontier[counted]] - low) / np.where(span > 0, span, 1.0)
+    return hypervolume(best, np.ones(len(low)))
+
+
+def _effects(points: Points, mine: NDArray[np.bool_], objective: str) -> tuple[Effect, ...]:
+    """Of each axis on an objective, over the points of a workload that count."""
+    knobs = _knobs(points)
+    rows = points.indices[points.feasible & mine][:, knobs]
+    axes = [points.axes[i] for i in knobs]
+    grid = 1
+    for axis in axes:
+        grid *= len(axis.values)
+    values: Float64Array = points.metrics[objective][points.feasible & mine]
+    return sensitivity(axes, rows, values, points=grid)
+
+
+# -- sentences ---------------------------------------------------------------------------------------------
+
+
+def _of_counts(points: Points, found: Insight) -> list[str]:
+    """How many points were tried, count, and do not, and why."""
+    good, figures = int(points.feasible.sum()), int((points.status == OK).sum())
+    if points.constraints:
+        said = [f"{good:,} {'meets' if good == 1 else 'meet'} every constraint"]
+        if outside := figures - good:
+            said.append(f"{outside:,} {'does' if outside == 1 else 'do'} not")
+    else:
+        said = [f"{good:,} {'has' if good == 1 else 'have'} figures"]
+    if found.failed:
+        why = _listed([f"{count:,} {status}" for status, count in found.failed.items()])
+        said.append(f"{sum(found.failed.values()):,} could not be evaluated ({why})")
+    sentences = [f"{_counted(len(points), 'point')} tried: {_listed(said)}."]
+    excluded = sorted(found.excluded.items(), key=lambda item: -item[1])
+    if parts := [f"`{text}` excludes {count:,}" for text, count in excluded if count]:
+        sentences.append(f"Of the {figures:,} with figures, {_listed(parts)}.")
+    return sentences
+
+
+def _of_choices(points: Points, found: Insight) -> list[str]:
+    """How many points are best, and which one of them to look at first."""
+    best = int(points.frontier.sum())
+    if not best:
+        return []
+    nouns = [NOUNS[name] for name in points.objectives]
+    several = any(choice.workload for choice in found.choices)
+    of_it = " for the same workload" if several else ""
+    if len(nouns) == 1:
+        said = []
+    elif best == 1:
+        said = [f"One point is the best in {_listed(nouns)} at once."]
+    else:
+        others = f"{', '.join(nouns[:-1])} or {nouns[-1]}"
+        better = f"no other that was tried{of_it} is better in {others} without being worse in another"
+        said = [f"{best:,} points are on the frontier: {better}."]
+        if len(found.hypervolumes) == 1 and not several:
+            (share,) = found.hypervolumes.values()
+            said.append(
+                f"They dominate {100 * share:.0f} % of what lies between the best and the worst of each."
+            )
+    for choice in found.choices:
+        whose = f" for {choice.workload}" if choice.workload else ""
+        if choice.why == "balanced" and best > 1:
+            figures = _listed([spoken(n, float(points.metrics[n][choice.point])) for n in points.objectives])
+            said.append(f"Balanced{whose}, nearest to the best of each: {figures} with {_values(choice)}.")
+        elif choice.why != "balanced" and (not several or len(nouns) == 1):
+            figure = spoken(choice.why, float(points.metrics[choice.why][choice.point]))
+            extreme = "Least" if METRICS[choice.why].better == "min" else "Most"
+            said.append(f"{extreme} {NOUNS[choice.why]}{whose}: {figure} with {_values(choice)}.")
+    return said
+
+
+def _of_limits(found: Insight) -> list[str]:
+    """What limits the best points."""
+    named = {limit: count for limit, count in found.limits.items() if limit}
+    total = sum(found.limits.values())
+    if not named:
+        return []
+    if len(named) == 1 and total == sum(named.values()):
+        (limit,) = named
+        return [f"What limits {'every one of them' if total > 1 else 'it'} is {limit}."]
+    parts = [f"{limit} in {count:,}" for limit, count in named.items()]
+    return [f"What limits them: {_listed(parts)}."]
+
+
+def _of_effects(points: Points, found: Insight) -> list[str]:
+    """Which axes matter to each objective."""
+    said = []
+    for objective in points.objectives:
+        of_workloads = {name: effects for (name, what), effects in found.effects.items() if what == objective}
+        if len(of_workloads) == 1:
+            (effects,) = of_workloads.values()
+            said += _of_one(objective, effects)
+            continue
+        parts = [
+            f"{name}: {' and '.join(_shares(effects)[:2])}"
+            for name, effects in of_workloads.items()
+            if _shares(effects)
+        ]
+        if parts:
+            said.append(f"{_capital(NOUNS[objective])} depends most on: {'; '.join(parts)}.")
+    return said
+
+
+def _of_one(objective: str, effects: Sequence[Effect]) -> list[str]:
+    """Which axes matter to an objective of one workload, the first with what it does."""
+    noun, shares = _capital(NOUNS[objective]), _shares(effects)
+    if not shares:
+        if not effects or effects[0].share is None:
+            return []
+        return [f"{noun} depends on no axis alone: none explains {100 * _TOLD:.0f} % of what varies."]
+    first = effects[0]
+    low, high = ((spoken(objective, at)) for at in (first.least, first.most))
+    does = f"on average {low} at {first.least_at} and {high} at {first.most_at}"
+    then = f"; then on {_listed(shares[1:_NAMED])}" if len(shares) > 1 else ""
+    return [f"{noun} depends most on {shares[0]}: {does}{then}."]
+
+
+def _shares(effects: Sequence[Effect]) -> list[str]:
+    """Axes that explain something, with how much."""
+    return [
+        f"{e.axis} ({100 * e.share:.0f} % of what varies)"
+        for e in effects
+        if e.share is not None and e.share >= _TOLD
+    ]
+
+
+def _values(choice: Choice) -> str:
+    return _listed([f"{axis}={text}" for axis, text in choice.texts.items()]) or "the design as it is"
+
+
+def _listed(parts: Sequence[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}" if parts else ""
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]

@@ -1,0 +1,189 @@
+"""Space: a space file with every axis resolved to its values and checked against what it sets.
+
+A point is a row of indices, one into the values of each axis. An axis whose condition does not hold is
+inactive: what it sets keeps the design's own value, and its index is 0, so that each point is written one
+way.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwsim.design import load_design
+from hwsim.errors import HwsimError, Problem, SpecError
+from hwsim.explore.axes import (
+    NO_RECIPE,
+    Axis,
+    IntArray,
+    check_axes,
+    conditional,
+    problem_at,
+    read_axis,
+)
+from hwsim.explore.expressions import Condition, read_condition
+from hwsim.explore.outcome import METRICS
+from hwsim.explore.space_file import MethodSpec, SpaceSpec
+from hwsim.schema import load_yaml
+from hwsim.version import __version__
+from hwsim.workload import load_workload
+
+MAX_POINTS = 10**15
+
+
+@dataclass(frozen=True, eq=False)
+class Space:
+    """A checked space; `load_space` makes one."""
+
+    spec: SpaceSpec
+    axes: tuple[Axis, ...]
+    constraints: tuple[Condition, ...]
+    hashes: Mapping[str, str]  # of what names stand for: workloads, designs, recipes
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    @property
+    def objectives(self) -> tuple[str, ...]:
+        return self.spec.objectives
+
+    @property
+    def method(self) -> MethodSpec:
+        return self.spec.method
+
+    @property
+    def seed(self) -> int:
+        return self.spec.seed
+
+    @cached_property
+    def sizes(self) -> tuple[int, ...]:
+        return tuple(len(axis.values) for axis in self.axes)
+
+    @property
+    def total(self) -> int:
+        """Points of the grid, those written twice and those that constraints exclude counted too."""
+        return math.prod(self.sizes)
+
+    @cached_property
+    def content_hash(self) -> str:
+        """Of everything that determines what any of its points comes to."""
+        parts = (__version__, self.spec.content_hash, sorted(self.hashes.items()))
+        return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+    # -- points ----------------------------------------------------------------------------------------
+
+    def grid(self, first: int, last: int) -> IntArray:
+        """(last - first, axes) indices of the points from `first` up to `last` of the grid, in its order."""
+        places = np.arange(first, last)
+        if not self.axes:
+            return np.zeros((len(places), 0), dtype=np.int64)
+        return np.stack(np.unravel_index(places, self.sizes), axis=1).astype(np.int64)
+
+    def active(self, indices: IntArray) -> NDArray[np.bool_]:
+        """(n, axes) which axes count at each point."""
+        columns = self.columns(indices)
+        found = np.ones(indices.shape, dtype=np.bool_)
+        for i, axis in enumerate(self.axes):
+            if axis.when is not None:
+                found[:, i] = axis.when.holds(columns)
+        return found
+
+    def canonical(self, indices: IntArray) -> IntArray:
+        """The same points with inactive axes at 0."""
+        return np.where(self.active(indices), indices, 0)
+
+    def columns(self, indices: IntArray) -> dict[str, NDArray[np.generic]]:
+        """Axis -> (n,) numbers or words."""
+        return {axis.name: axis.column(indices[:, i]) for i, axis in enumerate(self.axes)}
+
+    @cached_property
+    def axis_constraints(self) -> tuple[Condition, ...]:
+        """Those over axes alone, which are known before anything is evaluated."""
+        names = {axis.name for axis in self.axes}
+        return tuple(c for c in self.constraints if c.names <= names)
+
+    @cached_property
+    def metric_constraints(self) -> tuple[Condition, ...]:
+        return tuple(c for c in self.constraints if c not in self.axis_constraints)
+
+    def allowed(self, indices: IntArray) -> NDArray[np.bool_]:
+        """(n,) which points constraints over axes let through."""
+        columns = self.columns(indices)
+        found = np.ones(len(indices), dtype=np.bool_)
+        for constraint in self.axis_constraints:
+            found &= constraint.holds(columns)
+        return found
+
+    def texts(self, row: Sequence[int]) -> dict[str, str]:
+        """Axis -> value of one point, inactive axes left out."""
+        active = self.active(np.asarray([row], dtype=np.int64))[0]
+        return {
+            axis.name: axis.values[index]
+            for axis, index, on in zip(self.axes, row, active, strict=True)
+            if on
+        }
+
+    def keys(self, indices: IntArray) -> list[str]:
+        """A hash for each point of all that determines what it comes to. Equal points of spaces over the same
+        files have equal keys."""
+        active = self.active(indices)
+        first = {"workload": self.spec.workloads[0], "design": self.spec.designs[0]}
+        found = []
+        for row, on in zip(indices.tolist(), active.tolist(), strict=True):
+            chosen = dict(first)
+            chosen |= {a.name: a.values[i] for a, i, o in zip(self.axes, row, on, strict=True) if o}
+            known = {name: self.hashes[f"{name}:{chosen[name]}"] for name in ("workload", "design")}
+            recipe = chosen.get("recipe", NO_RECIPE)
+            if recipe != NO_RECIPE:
+                known["recipe"] = self.hashes[f"recipe:{recipe}"]
+            parts = (__version__, self.seed, sorted({**chosen, **known}.items()))
+            found.append(hashlib.sha256(repr(parts).encode()).hexdigest())
+        return found
+
+
+def load_space(path: str | Path | SpaceSpec) -> Space:
+    """The space of a file, every axis checked against what it sets. Raises SpecError with every problem."""
+    spec = path if isinstance(path, SpaceSpec) else load_yaml(path, SpaceSpec)
+    problems: list[Problem] = []
+    hashes: dict[str, str] = {}
+    for key in ("workloads", "designs"):
+        for name in getattr(spec, key):
+            try:
+                loaded = load_workload(name) if key == "workloads" else load_design(name)
+                hashes[f"{key[:-1]}:{name}"] = loaded.content_hash
+            except HwsimError as error:
+                problems.append(problem_at(spec, (key,), str(error)))
+    axes: list[Axis] = []
+    for name, given in (("workload", spec.workloads), ("design", spec.designs)):
+        if len(given) > 1:
+            axes.append(Axis(name, name, tuple(given), None))
+    for name, written in spec.axes.items():
+        try:
+            axes.append(read_axis(name, written))
+        except SpecError as error:
+            problems.append(problem_at(spec, ("axes", name), str(error)))
+    if problems:
+        raise SpecError(problems)
+    axes = [conditional(spec, axis, axes) for axis in axes]
+    check_axes(spec, axes, hashes)
+    known = {*METRICS, *(axis.name for axis in axes)}
+    constraints = []
+    for i, text in enumerate(spec.constraints):
+        try:
+            constraints.append(read_condition(text, known))
+        except SpecError as error:
+            problems.append(problem_at(spec, ("constraints", i), str(error)))
+    if problems:
+        raise SpecError(problems)
+    space = Space(spec, tuple(axes), tuple(constraints), hashes)
+    if space.total > MAX_POINTS:
+        raise SpecError(f"space {spec.name} has {space.total:.3g} points, more than {MAX_POINTS:.0e}")
+    return space

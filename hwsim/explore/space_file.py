@@ -1,0 +1,121 @@
+"""What a space file may hold: workloads, designs, axes, constraints, objectives and the method. Declarations;
+`space` resolves them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+from hwsim.explore.outcome import METRICS
+from hwsim.schema import Spec, by_kind, field
+
+Scalar = bool | int | float | str
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+MAX_VALUES = 10_000  # of one axis
+
+
+class AxisSpec(Spec):
+    """An axis written at length; a list of values stands for `{values: [...]}`."""
+
+    values: tuple[Scalar, ...] = field("What it takes, one after the other.", default=())
+    low: Scalar | None = field("First value of a range.", default=None, when_absent="`values` lists them")
+    high: Scalar | None = field(
+        "Last value of a range, if a step meets it.", default=None, when_absent="`values` lists them"
+    )
+    step: Scalar | None = field(
+        "Distance of neighbours in a range.", default=None, when_absent="`factor` or `count` says"
+    )
+    factor: float | None = field(
+        "Ratio of neighbours in a range; 2 doubles.", default=None, when_absent="`step` or `count` says", gt=1
+    )
+    count: int | None = field(
+        "How many values a range has, both ends included.",
+        default=None,
+        when_absent="`step` or `factor` says",
+        ge=2,
+        le=MAX_VALUES,
+    )
+    scale: Literal["linear", "log"] = field(
+        "Whether neighbours of a range with a count have one distance (linear) or one ratio (log).",
+        default="linear",
+    )
+    when: str = field(
+        "Condition over other axes; where it does not hold the field keeps the design's own value.",
+        default="",
+        when_absent="it always counts",
+    )
+
+    def check(self) -> Iterator[tuple[str, str]]:
+        ranged = self.low is not None or self.high is not None
+        if bool(self.values) == ranged:
+            yield "", "needs `values`, or a range from `low` to `high`, and not both"
+        elif ranged:
+            if self.low is None or self.high is None:
+                yield "", "needs both `low` and `high` for a range"
+            if sum(x is not None for x in (self.step, self.factor, self.count)) != 1:
+                yield "", "needs one of `step`, `factor` and `count` for a range"
+        elif self.step is not None or self.factor is not None or self.count is not None:
+            yield "values", "stand beside `step`, `factor` or `count`, which are for ranges: keep one of them"
+
+
+class GridSpec(Spec):
+    """Every point."""
+
+    kind: Literal["grid"]
+
+
+class SampleSpec(Spec):
+    """Some points, drawn from the seed."""
+
+    kind: Literal["random", "lhs", "sobol"]
+    points: int = field("How many points are evaluated at most.", ge=1, le=10**8)
+
+
+class Nsga2Spec(Spec):
+    """The evolutionary search NSGA-II (Deb et al., 2002)."""
+
+    kind: Literal["nsga2"]
+    evaluations: int = field("How many points are evaluated at most.", ge=2, le=10**7)
+    population: int = field("Points of one generation; 40 unless stated.", default=40, ge=4, le=10_000)
+
+
+MethodSpec = GridSpec | SampleSpec | Nsga2Spec
+METHODS = (GridSpec, SampleSpec, Nsga2Spec)
+
+
+class SpaceSpec(Spec):
+    """A space as its file holds it."""
+
+    name: str = field("What the space is called: letters, digits, and _ . - within.")
+    description: str = field("What is asked of it, in a sentence.", default="", descriptive=True)
+    workloads: tuple[str, ...] = field("Networks by name or path; more than one make an axis `workload`.")
+    designs: tuple[str, ...] = field("Base designs by name or path; more than one make an axis `design`.")
+    axes: dict[str, tuple[Scalar, ...] | AxisSpec] = field(
+        "What varies: paths of design fields, `workload.<parameter>`, dtype, weight_dtype, recipe.",
+        default={},
+    )
+    constraints: tuple[str, ...] = field("Conditions that a point must meet.", default=())
+    objectives: tuple[str, ...] = field(
+        "Metrics that are traded against one another.", default=("latency_s", "energy_j", "area_mm2")
+    )
+    method: Annotated[MethodSpec, by_kind(*METHODS)] = field(
+        "How points are chosen; every one unless stated.", default=GridSpec(kind="grid")
+    )
+    seed: int = field("Seed of drawn points and of recipes.", default=0, ge=0, le=2**63 - 1)
+
+    def check(self) -> Iterator[tuple[str, str]]:
+        if not _NAME.fullmatch(self.name):
+            yield "name", f"{self.name[:100]!r} must be 1 to 100 letters, digits, _ . and -"
+        for key in ("workloads", "designs", "objectives"):
+            listed = getattr(self, key)
+            if not listed:
+                yield key, "names none"
+            if len(set(listed)) < len(listed):
+                yield key, "names one twice"
+        for name in self.objectives:
+            if name not in METRICS:
+                yield "objectives", f"{name!r} is no metric; known: {', '.join(METRICS)}"
+        for name in ("workload", "design"):
+            if name in self.axes:
+                yield f"axes.{name}", f"list them under `{name}s` instead"

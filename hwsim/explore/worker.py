@@ -1,0 +1,74 @@
+"""What happens in a process that evaluates points: whatever goes wrong there comes back as an outcome."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from multiprocessing.connection import Connection
+from typing import Protocol
+
+import numpy as np
+
+from hwsim.errors import HwsimError
+from hwsim.explore.axes import IntArray
+from hwsim.explore.outcome import FAULT, METRICS, Found, Outcomes, outcomes
+
+# One process takes one processor: what would start threads of its own reads these when it is loaded.
+ONE_THREAD: Mapping[str, str] = {
+    "NUMBA_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+}
+
+
+class Evaluates(Protocol):
+    """What turns points into outcomes: an Evaluator."""
+
+    def evaluate(self, indices: IntArray) -> Outcomes:
+        """What points (n, axes) come to."""
+
+
+Factory = Callable[[], Evaluates]  # makes the evaluator where it is used; can be pickled
+
+
+def evaluated(evaluator: Evaluates, indices: IntArray) -> Outcomes:
+    """What points (n, axes) come to. An error that the evaluator lets out is the outcome of the one point
+    that it belongs to."""
+    try:
+        return evaluator.evaluate(indices)
+    except Exception as error:  # noqa: BLE001 - one bad point must not end a sweep of thousands
+        if len(indices) > 1:
+            return joined([evaluated(evaluator, indices[i : i + 1]) for i in range(len(indices))])
+        said = str(error) if isinstance(error, HwsimError) else f"{type(error).__name__}: {error}"
+        return outcomes([Found(FAULT, said)] * len(indices))
+
+
+def joined(parts: Sequence[Outcomes]) -> Outcomes:
+    """Outcomes one after the other."""
+    return Outcomes(
+        {name: np.concatenate([part.metrics[name] for part in parts]) for name in METRICS},
+        np.concatenate([part.status for part in parts]),
+        tuple(limit for part in parts for limit in part.limits),
+        tuple(reason for part in parts for reason in part.reasons),
+    )
+
+
+def serve(connection: Connection, factory: Factory) -> None:
+    """Evaluate what comes until the other end is closed, which it is also when its process dies. The first
+    word back is None, or why there is no evaluator."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    os.environ.update(ONE_THREAD)
+    try:
+        try:
+            evaluator = factory()
+        except HwsimError as error:
+            connection.send(error)
+            return
+        connection.send(None)
+        while True:
+            ticket, indices = connection.recv()
+            connection.send((ticket, evaluated(evaluator, indices)))
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        return
