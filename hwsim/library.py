@@ -23,6 +23,7 @@ SHELVES: dict[str, tuple[str, tuple[str, ...]]] = {
     "weights": ("workloads/weights", (".npz",)),
     "data": ("workloads/data", (".npz",)),
     "recipes": ("recipes", (".yaml",)),
+    "spaces": ("spaces", (".yaml",)),
 }
 # What is a path by its ending alone, though no name is looked up with it: working directories hold tables of
 # other things.
@@ -35,6 +36,7 @@ _WORDS = {
     "weights": "weights file",
     "data": "data set",
     "recipes": "recipe",
+    "spaces": "space",
 }
 
 

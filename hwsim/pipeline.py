@@ -96,6 +96,7 @@ def verify(
     lower: Given = (),
     fixed_point: str | None = None,
     rounding: str = "nearest_even",
+    approximate: bool = False,
     progress: Progress | None = None,
     phase: Phase | None = None,
     **parameters: int,
@@ -104,15 +105,16 @@ def verify(
     operator's results with an independent reference: integers bit for bit, floats within a derived bound.
 
     `fixed_point` ("q7.8") reads integers of as many bits as Qm.n, which saturates and rounds by `rounding`
-    ("nearest_even", "half_up", "truncate"); without it each tensor has a scale. The rest is as for `run`.
-    Raises VerificationError for the first wrong operator, other HwsimErrors for bad input.
+    ("nearest_even", "half_up", "truncate"); without it each tensor has a scale. `approximate` computes
+    functions, softmax and normalisation between integers in whole numbers, as integer machines do, each
+    within a bound of its own. The rest is as for `run`. Raises VerificationError for the first wrong operator, other HwsimErrors for bad input.
     """
     fixed = None if fixed_point is None else find_fixed_point(fixed_point, rounding)
     if fixed is not None and dtype is None:
         dtype = f"int{fixed.bits}"
     graph, described, machine = _loaded(workload, design, dtype, weight_dtype, overrides, lower, parameters)
     prepared = _prepared(graph, described, machine, phase)
-    return _verify(described, prepared, fixed_point=fixed, progress=progress)
+    return _verify(described, prepared, fixed_point=fixed, approximate=approximate, progress=progress)
 
 
 def _loaded(
@@ -152,6 +154,7 @@ def _verify(
     prepared: Prepared,
     *,
     fixed_point: FixedPoint | None = None,
+    approximate: bool = False,
     progress: Progress | None = None,
 ) -> Verification:
     where = f"{prepared.workload.name} on {design.name}"
@@ -163,6 +166,7 @@ def _verify(
             accumulator_bits=prepared.accumulator_bits,
             design=design.name,
             fixed_point=fixed_point,
+            approximate=approximate,
             progress=progress,
         )
     except VerificationError as error:

@@ -1,10 +1,11 @@
-"""Points of made-up sweeps, for tests of what is made of a store. No machine is simulated: figures follow from
-a formula that spreads them as real ones lie."""
+"""Points of made-up sweeps, for tests of what is made of a store. No machine is simulated: figures follow
+from a formula that spreads them as real ones lie."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from hwsim.explore.outcome import METRICS, OK, UNSUPPORTED
 from hwsim.explore.stored import Points
 
 BUFFERS = ("4 MiB", "8 MiB", "24 MiB")
-CONSTRAINT = "area_mm2 <= 300"
+CONSTRAINT = "area_mm2 <= 150"
 REASON = 'conv "1", <b>: no room & no host'
 
 
@@ -81,6 +82,25 @@ def sample_points(count: int = 96, *, workloads: Sequence[str] = (), name: str =
             "" if code != OK else "array" if c > m else "dram"
             for code, c, m in zip(status, compute, memory, strict=True)
         ),
-        violations=np.where(area <= 300, 0.0, (area - 300) / 300),
+        violations=np.where(area <= 150, 0.0, (area - 150) / 150),
         metrics=found,
     )
+
+
+def answerless() -> dict[str, Points]:
+    """Sweeps of which no point is best: none was tried, none could be evaluated, none meets the constraints,
+    nothing was asked for."""
+    some = sample_points(40)
+    failed = replace(
+        some,
+        status=np.full(40, UNSUPPORTED, dtype=np.int8),
+        reasons=("no",) * 40,
+        limits=("",) * 40,
+        metrics=dict.fromkeys(METRICS, np.full(40, math.nan)),
+    )
+    return {
+        "none": sample_points(0),
+        "failed": failed,
+        "missed": replace(some, violations=np.ones(40)),
+        "unasked": replace(some, space={**some.space, "objectives": []}),
+    }

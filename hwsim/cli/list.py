@@ -10,7 +10,7 @@ from hwsim.cli.output import printable
 from hwsim.errors import HwsimError
 from hwsim.library import find, names
 
-SHELVES = ("workloads", "designs", "recipes")
+SHELVES = ("workloads", "designs", "recipes", "spaces")
 HOST = ("host", "The machine at hand; its memory and clock are measured when it is loaded")
 ELSEWHERE = (
     "A path works too: of a workload .yaml, .onnx, a SCALE-Sim topology (.csv) or a list of matrix products "
@@ -19,9 +19,9 @@ ELSEWHERE = (
 
 
 @click.command(name="list")
-@click.argument("shelf", type=click.Choice(SHELVES), required=False, metavar="[workloads|designs|recipes]")
+@click.argument("shelf", type=click.Choice(SHELVES), required=False, metavar="[workloads|designs|recipes|spaces]")
 def command(shelf: str | None) -> None:
-    """List the workloads, designs and recipes that are shipped with hwsim."""
+    """List the workloads, designs, recipes and spaces that are shipped with hwsim."""
     from rich.console import RenderableType
     from rich.padding import Padding
     from rich.table import Table

@@ -26,7 +26,7 @@ COMMANDS = {
     "compare": ("hwsim.cli.compare", "Run workloads on designs and show them side by side."),
     "sweep": ("hwsim.cli.sweep", "Evaluate a space of designs, workloads and formats, and find the best."),
     "export": ("hwsim.cli.export", "Write the points of a sweep to a CSV or Parquet file."),
-    "report": ("hwsim.cli.report", "Draw the page of a result folder again."),
+    "report": ("hwsim.cli.report", "Draw the page of a sweep, or that of a result folder again."),
     "compress": ("hwsim.cli.compress", "Make a workload smaller by a recipe, and say what became of it."),
     "verify": ("hwsim.cli.verify", "Compute a workload's numbers as a design would, and check them."),
     "list": ("hwsim.cli.list", "List the workloads, designs and recipes that hwsim finds."),

@@ -1,4 +1,4 @@
-"""`hwsim report`: the page of a store of a sweep, or that of a folder, drawn again from the other files in it."""
+"""`hwsim report`: the page of a sweep's store, or that of a folder, drawn again from its other files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ def command(of: str, out: str | None) -> None:
     """
     if not Path(of).is_file():
         if out is not None:
-            raise SpecError(f"--out is for the store of a sweep, and {of} is no file; a folder keeps its page")
+            raise SpecError(
+                f"--out is for the store of a sweep, and {of} is no file; a folder keeps its page"
+            )
         from hwsim.report import render
 
         write(printable(str(render(of))))

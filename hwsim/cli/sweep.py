@@ -22,7 +22,7 @@ SHOWN = 10  # points of the frontier
 
 
 @click.command(name="sweep")
-@click.argument("space", metavar="SPACE.yaml")
+@click.argument("space")
 @click.option("--out", "-o", "store", required=True, metavar="STORE", help="The SQLite file of the points.")
 @click.option("--resume", is_flag=True, help="Refuse to begin anew: STORE must be there.")
 @click.option(
@@ -65,7 +65,9 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Evaluate points of the space that SPACE.yaml describes: designs, workloads, formats and recipes.
+    """Evaluate points of SPACE: designs with their fields, workloads, formats and recipes.
+
+    SPACE is a name of `hwsim list spaces`, or the path of a space file.
 
     Every point goes to STORE as it is known, with its figures or with the reason why it has none. The same
     command on the same STORE, after an end of any kind, goes on where that was, and repeats nothing. The

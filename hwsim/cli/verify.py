@@ -51,6 +51,11 @@ LEGEND = (
     help="How fixed-point results are rounded.",
 )
 @click.option(
+    "--approximate",
+    is_flag=True,
+    help="Compute functions, softmax and norms between integers in whole numbers, as integer machines do.",
+)
+@click.option(
     "--set", "settings", multiple=True, metavar="PATH=VALUE", help="Change a field of the design. May repeat."
 )
 @click.option(
@@ -70,6 +75,7 @@ def command(
     weight_dtype: str | None,
     fixed_point: str | None,
     rounding: str,
+    approximate: bool,
     settings: tuple[str, ...],
     lower: tuple[str, ...],
     seed: int | None,
@@ -88,7 +94,8 @@ def command(
     with Progress("tiles") as progress:
         found = verify(
             workload, design, dtype=dtype, weight_dtype=weight_dtype, overrides=settings, lower=lower,
-            fixed_point=fixed_point, rounding=rounding, progress=progress, phase=progress.say, **parameters,
+            fixed_point=fixed_point, rounding=rounding, approximate=approximate, progress=progress,
+            phase=progress.say, **parameters,
         )  # fmt: skip
     if as_json:
         from hwsim.result.folder import strict
@@ -129,7 +136,9 @@ def _report(found: Verification) -> Iterator[RenderableType]:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="dim")
     table.add_column("operator", no_wrap=True)
     table.add_column("kind", no_wrap=True)
-    for heading in ("tiles", "results", "error", "bound", "SQNR"):
+    # How many units of its last place an integer is off says more of an approximation than its size.
+    apart = ("units",) if found.max_units.any() else ()
+    for heading in ("tiles", "results", "error", *apart, "bound", "SQNR"):
         table.add_column(heading, justify="right", no_wrap=True)
     for i, name in enumerate(found.names):
         exact = bool(found.exact[i])
@@ -139,6 +148,7 @@ def _report(found: Verification) -> Iterator[RenderableType]:
             f"{found.tiles[i]:,}",
             f"{found.elements[i]:,}",
             "exact" if exact else f"{found.max_error[i]:.2g}",
+            *([f"{found.max_units[i]:.0f}"] if apart else []),
             "" if exact else f"{found.bound[i]:.2g}",
             _decibel(float(found.sqnr_db[i])),
         )

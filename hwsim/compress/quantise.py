@@ -122,9 +122,12 @@ def _quantised(
 
 def activation_grids(workload: Workload, chosen: Mapping[str, tuple[float, int]]) -> dict[str, Quantisation]:
     """A grid for each input and result, from (scale, zero point) by tensor. What only moves numbers keeps the
-    grid that they are on."""
-    laid = {name: _one(*chosen[name]) for name in workload.inputs}
+    grid that they are on, and indices, which count, have none."""
+    counts = {name for name, tensor in workload.tensors.items() if tensor.index_range}
+    laid = {name: _one(*chosen[name]) for name in workload.inputs if name not in counts}
     for op in workload.operators:
+        if op.output in counts:
+            continue
         source = op.inputs[0]
         kept = keeps_grid(op) and source in laid
         laid[op.output] = laid[source] if kept else _one(*chosen[op.output])

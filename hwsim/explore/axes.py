@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,7 +96,17 @@ def _range(spec: AxisSpec) -> Iterator[str]:
         number = str(round(value)) if whole and (unit or spec.step is None) else repr(float(value))
         if float(number) == int(float(number)) and whole:
             number = str(int(float(number)))
-        yield f"{number} {unit}" if unit else number
+        yield _in_large_units(float(number), unit) if unit else number
+
+
+def _in_large_units(value: float, base: str) -> str:
+    """A quantity as people write it: in the largest unit of which it is a whole number."""
+    units = next(units for units in DIMENSIONS.values() if base == next(iter(units)))
+    exact = Fraction(value)
+    for name, factor in sorted(units.items(), key=lambda item: item[1], reverse=True):
+        if (exact / factor).denominator == 1 and exact:
+            return f"{exact / factor} {name}"
+    return f"{value!r} {base}"
 
 
 def _numbers(spec: AxisSpec, low: float, high: float, unit: str) -> list[float]:

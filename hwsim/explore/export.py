@@ -53,7 +53,7 @@ def default_folder(store: str | Path) -> Path:
 def swept(points: Points, most: int = MOST_POINTS) -> Swept:
     """What a page shows of so many points at `most`; of the frontier, every one."""
     said = insight(points)
-    rows = np.flatnonzero(_shown(points, [choice.point for choice in said.choices], most))
+    rows = np.flatnonzero(_shown(points, most))  # the choices are of the frontier, all of which is shown
     places = {int(point): row for row, point in enumerate(rows)}
     metrics = {name: column[rows] for name, column in points.metrics.items()}
     return Swept(
@@ -91,11 +91,10 @@ def swept(points: Points, most: int = MOST_POINTS) -> Swept:
     )
 
 
-def _shown(points: Points, chosen: list[int], most: int) -> NDArray[np.bool_]:
+def _shown(points: Points, most: int) -> NDArray[np.bool_]:
     """(n,) the points of a page: the frontier, and of the others an even share."""
     count = len(points)
     shown = points.frontier.copy()
-    shown[chosen] = True
     if count <= most:
         return np.ones(count, dtype=np.bool_)
     rank = np.arange(count, dtype=np.uint64) * np.uint64(_GOLDEN) % np.uint64(2**32)

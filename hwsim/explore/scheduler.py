@@ -5,6 +5,8 @@ from __future__ import annotations
 import queue
 import secrets
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -60,11 +62,13 @@ class DaskCrew:
     @property
     def size(self) -> int:
         """One batch for each thread that the workers have now."""
-        threads: dict[str, int] = self.client.nthreads()
+        with self._calling():
+            threads: dict[str, int] = self.client.nthreads()
         return max(1, sum(threads.values()))
 
     def submit(self, ticket: int, indices: IntArray) -> None:
-        future = self.client.submit(_evaluated, self._name, self._factory, indices, pure=False)
+        with self._calling():
+            future = self.client.submit(_evaluated, self._name, self._factory, indices, pure=False)
         self._out[future] = ticket
         future.add_done_callback(self._done.put)
 
@@ -79,7 +83,8 @@ class DaskCrew:
 
     def close(self) -> None:
         self._out.clear()
-        self.client.close()
+        with suppress(OSError, RuntimeError):
+            self.client.close()
         if self._cluster is not None:
             self._cluster.close()
 
@@ -92,6 +97,14 @@ class DaskCrew:
         if isinstance(error, self._dask.KilledWorker):
             return Report(ticket, None, "its dask worker died")
         raise HwsimError(f"dask workers of {self._address} cannot evaluate: {type(error).__name__}: {error}")
+
+    @contextmanager
+    def _calling(self) -> Iterator[None]:
+        """Asking the scheduler, which may have gone."""
+        try:
+            yield
+        except (OSError, RuntimeError):  # a broken connection; a client that was closed for it
+            raise HwsimError(self._gone()) from None
 
     def _demand_scheduler(self) -> None:
         if self.client.status != "running":

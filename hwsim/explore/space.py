@@ -31,6 +31,7 @@ from hwsim.explore.axes import (
 from hwsim.explore.expressions import Condition, read_condition
 from hwsim.explore.outcome import METRICS
 from hwsim.explore.space_file import MethodSpec, SpaceSpec
+from hwsim.library import find
 from hwsim.schema import load_yaml
 from hwsim.version import __version__
 from hwsim.workload import load_workload
@@ -149,9 +150,15 @@ class Space:
         return found
 
 
-def load_space(path: str | Path | SpaceSpec) -> Space:
-    """The space of a file, every axis checked against what it sets. Raises SpecError with every problem."""
-    spec = path if isinstance(path, SpaceSpec) else load_yaml(path, SpaceSpec)
+def read_space(name_or_path: str | Path, overrides: tuple[str, ...] = ()) -> SpaceSpec:
+    """A space file by its path, or by a name that is looked up as `hwsim.library` does, with fields changed."""
+    return load_yaml(find("spaces", name_or_path), SpaceSpec, overrides)
+
+
+def load_space(space: str | Path | SpaceSpec) -> Space:
+    """The space of a file or of a name that `hwsim list spaces` shows, every axis checked against what it sets.
+    Raises SpecError with every problem."""
+    spec = space if isinstance(space, SpaceSpec) else read_space(space)
     problems: list[Problem] = []
     hashes: dict[str, str] = {}
     for key in ("workloads", "designs"):
@@ -183,7 +190,7 @@ def load_space(path: str | Path | SpaceSpec) -> Space:
             problems.append(problem_at(spec, ("constraints", i), str(error)))
     if problems:
         raise SpecError(problems)
-    space = Space(spec, tuple(axes), tuple(constraints), hashes)
-    if space.total > MAX_POINTS:
-        raise SpecError(f"space {spec.name} has {space.total:.3g} points, more than {MAX_POINTS:.0e}")
-    return space
+    made = Space(spec, tuple(axes), tuple(constraints), hashes)
+    if made.total > MAX_POINTS:
+        raise SpecError(f"space {spec.name} has {made.total:.3g} points, more than {MAX_POINTS:.0e}")
+    return made

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack, closing
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,13 +25,14 @@ from hwsim.explore.evaluate import Evaluator
 from hwsim.explore.frontier import non_dominated
 from hwsim.explore.methods import Method, make_method
 from hwsim.explore.outcome import METRICS, OK, Float64Array, Outcomes, minimised
-from hwsim.explore.space import Space, load_space
+from hwsim.explore.space import Space, load_space, read_space
 from hwsim.explore.space_file import SpaceSpec
 from hwsim.explore.store import Store
 from hwsim.explore.stored import workloads_of
 from hwsim.explore.sweep_result import Sweep
-from hwsim.explore.worker import Factory
-from hwsim.schema import load_yaml, override_spec
+from hwsim.explore.worker import Factory, begin
+from hwsim.schema import override_spec
+from hwsim.version import __version__
 
 CHECKED = 3  # points that are run again unless a number is given
 MOST_WORKERS = 256
@@ -67,12 +68,12 @@ def sweep(
 ) -> Sweep:
     """Evaluate the points of a space, and return what was found.
 
-    `space` is the path of a space file, or a loaded one; `overrides` ("seed=2") change fields of a file.
-    Points go to the SQLite file `store` as they come (without: to memory), and none that is there is
-    evaluated again; `resume` demands that the file exists. `workers` processes evaluate (as many as there are
-    processors; 0: this process alone), or those of a dask `scheduler`: "local", or an address as
-    "tcp://host:port". `check` points are run again by `hwsim.run` and compared to the last bit. `method`
-    replaces the one that the space names. `watch` is called after each batch.
+    `space` is the path of a space file, the name of a shipped one, or a loaded one; `overrides` ("seed=2")
+    change fields of a file. Points go to the SQLite file `store` as they come (without: to memory), and none
+    that is there is evaluated again; `resume` demands that the file exists. `workers` processes evaluate (as
+    many as there are processors; 0: this process alone), or those of a dask `scheduler`: "local", or an
+    address as "tcp://host:port". `check` points are run again by `hwsim.run` and compared to the last bit.
+    `method` replaces the one that the space names. `watch` is called after each batch.
 
     Raises SpecError for a bad space, and where no point meets its constraints or has an objective;
     OutputError where the store cannot be written; CheckError where a point differs. What is stored by then
@@ -84,11 +85,14 @@ def sweep(
     if check < 0:
         raise SpecError(f"check={check}: the number of points to run again is 0 or more")
     chosen = make_method(found) if method is None else method
-    with ExitStack() as stack:
-        kept = stack.enter_context(Store.open(store, found, must_exist=resume))
-        with closing(make_crew(partial(Evaluator, found), workers, scheduler)) as crew:
-            run = Run(found, kept, chosen, crew, check, watch)
-            run.go()
+    factory = partial(begin, Evaluator, found, __version__)
+    with (
+        closing(make_crew(factory, workers, scheduler)) as crew,
+        Store.open(store, found, must_exist=resume) as kept,
+    ):
+        run = Run(found, kept, chosen, crew, check, watch)
+        run.go()
+        crew.close()  # its processors are free for the checks
         for point in run.sample:
             check_point(found, *point)
         points = kept.points()
@@ -101,7 +105,7 @@ def sweep(
 def _load(space: str | Path | SpaceSpec, overrides: tuple[str, ...]) -> Space:
     if isinstance(space, SpaceSpec):
         return load_space(override_spec(space, overrides))
-    return load_space(load_yaml(space, SpaceSpec, overrides))
+    return load_space(read_space(space, overrides))
 
 
 def make_crew(factory: Factory, workers: int | None, scheduler: str | None) -> Crew:

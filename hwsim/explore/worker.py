@@ -6,13 +6,18 @@ import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.connection import Connection
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
-from hwsim.errors import HwsimError
+from hwsim.compress.recipe import load_recipe
+from hwsim.design import load_design
+from hwsim.errors import HwsimError, SpecError
 from hwsim.explore.axes import IntArray
 from hwsim.explore.outcome import FAULT, METRICS, Found, Outcomes, outcomes
+from hwsim.explore.space import Space
+from hwsim.version import __version__
+from hwsim.workload import load_workload
 
 # One process takes one processor: what would start threads of its own reads these when it is loaded.
 ONE_THREAD: Mapping[str, str] = {
@@ -30,7 +35,28 @@ class Evaluates(Protocol):
         """What points (n, axes) come to."""
 
 
+_LOAD: Mapping[str, Callable[[str], Any]] = {
+    "workload": load_workload,
+    "design": load_design,
+    "recipe": load_recipe,
+}
 Factory = Callable[[], Evaluates]  # makes the evaluator where it is used; can be pickled
+
+
+def begin(kind: Callable[[Space], Evaluates], space: Space, version: str) -> Evaluates:
+    """An evaluator of a space, where its files and hwsim are those that the sweep began with: another machine
+    may have others, and files may change while a sweep runs. Raises SpecError where they are not."""
+    if version != __version__:
+        raise SpecError(
+            f"hwsim is {__version__} where points are evaluated, and {version} where the sweep runs"
+        )
+    for key, content_hash in space.hashes.items():
+        what, _, name = key.partition(":")
+        if _LOAD[what](name).content_hash != content_hash:
+            raise SpecError(
+                f"{what} {name} is no longer, or not everywhere, what it was when the sweep began"
+            )
+    return kind(space)
 
 
 def evaluated(evaluator: Evaluates, indices: IntArray) -> Outcomes:

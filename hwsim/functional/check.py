@@ -15,6 +15,8 @@ from hwsim.functional import (
     reference_vector,
     reference_winograd,
 )
+from hwsim.functional.approximation import approximates, tabled
+from hwsim.functional.approximation_error import approximation_error, table_error
 from hwsim.functional.numbers import Drain, Stored, bias_factor, split_steps
 from hwsim.tensor.encoding import Encoding
 from hwsim.tensor.tensor import Array
@@ -45,13 +47,15 @@ class Expected:
 @dataclass(frozen=True)
 class Agreement:
     """How results compared: the first wrong element (C order; None when all are right), whether all agree
-    bit for bit, the largest difference with the bound there, and the largest share of a bound."""
+    bit for bit, the largest difference with the bound there, the largest share of a bound, and the largest
+    difference in units of the last place of integers (0 for floats)."""
 
     first_wrong: int | None
     exact: bool
     max_error: float
     bound: float
     used: float
+    units: float = 0.0
 
 
 def expect_product(
@@ -61,6 +65,8 @@ def expect_product(
     `tiles_deep` is how many tiles each sum is cut into."""
     sums = exact_sums(op, a, b)
     if drain is not None and drain.before is not None:
+        if drain.approximate and tabled(drain.steps):
+            return _expect_tabled(op, sums, bias, drain, drain.before, out)
         return Expected(drained(op, sums, bias, drain, out), None)
     linear = _linear(op, sums, bias, drain)
     if drain is None:
@@ -74,6 +80,17 @@ def expect_product(
         functions, error = drain.steps, _SLACK * np.abs(linear)
     found = reference_vector.steps(functions, linear)
     return rounded(found, reference_vector.spread(functions, linear, error), out)
+
+
+def _expect_tabled(
+    op: Operator, sums: Float64Array, bias: Array, drain: Drain, before: Encoding, out: Encoding
+) -> Expected:
+    """What stands before a function is exact, and the function off by what its table may be."""
+    step = drain.steps[0]
+    rounded_sums = drained(op, sums, bias, replace(drain, steps=()), before)
+    reals = reference_vector.steps(drain.steps, (rounded_sums - before.zero_point) * before.scale)
+    error = np.full(reals.shape, table_error(step.function, step.attributes, before))
+    return rounded(reals, error, out)
 
 
 def expect_winograd(op: Operator, a: Stored, b: Stored, out: Encoding, bias: Array, tile: int) -> Expected:
@@ -135,10 +152,21 @@ def _linear(op: Operator, sums: Float64Array, bias: Array, drain: Drain | None) 
     return linear
 
 
-def expect_vector(op: Operator, inputs: Sequence[Stored], out: Encoding, shape: tuple[int, ...]) -> Expected:
-    """The reference's result of any other operator on the stored operands."""
+def expect_vector(
+    op: Operator,
+    inputs: Sequence[Stored],
+    out: Encoding,
+    shape: tuple[int, ...],
+    *,
+    approximate: bool = False,
+) -> Expected:
+    """The reference's result of any other operator on the stored operands; with `approximate` it may be off
+    as far as integer machines' functions are."""
     reals = _vector_reals(op, inputs, shape)
     found = reference_vector.steps(op.epilogue, reals)
+    if approximate and approximates(op, inputs, out):
+        error = approximation_error(op, inputs, reals)
+        return rounded(found, reference_vector.spread(op.epilogue, reals, error), out)
     if op.kind in reference_sequence.KINDS or reference_sequence.is_rotary(op):
         error = reference_sequence.uncertainty(op, [_reals(x) for x in inputs], reals)
         return rounded(found, reference_vector.spread(op.epilogue, reals, error), out)
@@ -219,7 +247,8 @@ def compare(got: Array, written: NDArray[np.uint8] | None, expected: Expected, o
     bound = float(allowed.reshape(-1)[worst]) if expected.bound is not None and error.size else 0.0
     exact = wrong is None and not error.any()
     most = float(error.max(initial=0.0))
-    return Agreement(wrong, bool(exact), most * out.scale, bound * out.scale, used)
+    units = 0.0 if out.is_float else most
+    return Agreement(wrong, bool(exact), most * out.scale, bound * out.scale, used, units)
 
 
 def to_integers(reals: Float64Array, out: Encoding) -> Float64Array:

@@ -259,6 +259,8 @@ def scheme(workload: Workload, numbers: Numbers, accumulator_bits: SumBits) -> s
     if wide:
         dtypes = ", ".join(dict.fromkeys(tensors[op.inputs[0]].dtype for op in wide))
         said.append(f"weights of {len(wide)} operators dequantised to {dtypes} on their way in")
+    if numbers.approximate:
+        said.append("functions between integers by tables, softmax and norms in whole numbers")
     return "; ".join(said)
 
 

@@ -67,8 +67,8 @@ class Drain:
     """What happens to integer sums on their way out. Of the columns of a product, or of all of them together
     ([1]): `sum_scales` is what one unit of a sum stands for, and multipliers / 2**shifts takes it to one unit
     of `before`, the encoding that sums are rounded to (None where results are floats, which are the sum times
-    its scale). `steps` are computed from it in double precision. `singles` are fp32 ratios in place of the
-    multipliers."""
+    its scale). `steps` are computed from it in double precision, or with `approximate` as integer machines
+    do. `singles` are fp32 ratios in place of the multipliers."""
 
     sum_scales: Float64Array
     multipliers: NDArray[np.int64]
@@ -78,13 +78,16 @@ class Drain:
     before: Encoding | None
     steps: tuple[Step, ...]
     singles: NDArray[np.float32] | None = None
+    approximate: bool = False
 
 
 @dataclass(frozen=True)
 class Numbers:
-    """The scheme of a run; `fixed_point` is None for scaled integers and for floats."""
+    """The scheme of a run; `fixed_point` is None for scaled integers and for floats. With `approximate`
+    functions between integers are those of `approximation`."""
 
     fixed_point: FixedPoint | None = None
+    approximate: bool = False
 
     def encode(self, tensor: Tensor, reals: Array) -> Encoding:
         """How a tensor is stored whose numbers in the float64 flow are `reals`. Raises UnsupportedError for
@@ -183,7 +186,10 @@ class Numbers:
         # Between the sum and a function of it: the result's own format, but 16 bits before a few levels.
         own = out.format.kind == "int"
         before = self.own(out.format.name, linear) if own else scaled_encoding("int16", linear)
-        return Drain(scales, *_multipliers(scales / before.scale), *before.limits, before, functions)
+        return Drain(
+            scales, *_multipliers(scales / before.scale), *before.limits, before, functions,
+            approximate=self.approximate and own,
+        )  # fmt: skip
 
     def bias(self, op: Operator, biases: Mapping[str, Array], scales: Float64Array) -> Array:
         """The bias in whole units of the sums, [channels] or [1]; zeros where there is none."""

@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hwsim.functional.approximate import look_up
+from hwsim.functional.approximation import tabled
 from hwsim.functional.functions import apply_steps
 from hwsim.functional.numbers import Drain, Stored, split_steps
 from hwsim.functional.walk import NOTHING, TileWalk
@@ -262,6 +264,9 @@ class ProductRun:
         )
         if drain.before == self.out and not drain.steps:
             return out
+        if drain.approximate and tabled(drain.steps):
+            step = drain.steps[0]
+            return self.out.store(look_up(step.function, step.attributes, drain.before, out))
         return self.out.store(apply_steps(drain.steps, drain.before.reals(out)))
 
     def linear(

@@ -24,6 +24,7 @@ Float64Array = NDArray[np.float64]
 KINDS = ("norm", "gather", "attention", "append", "reduce", "resize", "fold")
 _DOUBLE = 2.0**-44  # of double precision with at most 2**8 roundings
 _SINGLE = 2.0**-24  # one rounding to fp32
+_SMALLEST = 2.0**-149  # step of the smallest fp32
 Given = Mapping[str, object]
 
 _REDUCED: Mapping[str, Callable[..., Float64Array]] = {
@@ -212,14 +213,15 @@ def uncertainty(op: Operator, inputs: Sequence[Float64Array], result: Float64Arr
 
 def _attention_error(problem: Attention, given: Given, inputs: Sequence[Float64Array]) -> Float64Array:
     """A score of D products is off by at most gamma(D) scale |q| |k| and one rounding to fp32; a power by the
-    exponential of twice that, since the largest score is off as well; and the sum of weighted values by one
-    rounding for each block of keys, of one key at least (Higham, "Accuracy and stability of numerical
-    algorithms", 2nd ed., ch. 3)."""
+    exponential of twice that, since the largest score is off as well; and the sums of powers and of weighted
+    values by one rounding each for a block of keys and for a part that is joined, of more keys than blocks and
+    parts together (Higham, "Accuracy and stability of numerical algorithms", 2nd ed., ch. 3). Near zero such a
+    rounding is of half the smallest step."""
     _, weights, sizes = attended(problem, _real(given["scale"]), inputs)
     score = (_SINGLE + problem.D * 2.0**-52) * sizes
     reach = np.expm1(2 * (score + score.max(axis=-1, keepdims=True))) + (problem.S + 1) * _SINGLE
     values = np.abs(np.repeat(inputs[2], problem.H // problem.G, axis=1))
-    found: Float64Array = (weights * reach) @ values
+    found: Float64Array = (weights * reach) @ values + (problem.S + 1) * _SMALLEST / 2
     return found
 
 

@@ -22,6 +22,7 @@ from hwsim.workload.operators import (
     Attention,
     Fold,
     Gather,
+    Move,
     Norm,
     Operator,
     Reduce,
@@ -30,6 +31,12 @@ from hwsim.workload.operators import (
 
 _REDUCE_CODES = {"mean": 0, "sum": 1, "max": 2, "min": 3}
 Given = Mapping[str, object]
+
+
+def only_copies(op: Operator) -> bool:
+    """Whether an operator moves elements and changes none."""
+    nearest = isinstance(op.problem, Resize) and op.problem.function == "nearest"
+    return nearest or isinstance(op.problem, Gather | Append | Move)
 
 
 def copied(op: Operator, inputs: Sequence[Stored], out: Encoding) -> Array | None:

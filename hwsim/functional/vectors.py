@@ -6,24 +6,51 @@ once, at the end. All else works on what the numbers stand for, in double precis
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from hwsim.errors import UnsupportedError
+from hwsim.functional.approximate import look_up, normalise, shares_of_rows
+from hwsim.functional.approximation import approximates
 from hwsim.functional.functions import apply_binary, apply_steps, apply_unary
 from hwsim.functional.numbers import Stored, attribute
-from hwsim.functional.sequence_vectors import computed, copied, masked_scores, patches, rotated
+from hwsim.functional.sequence_vectors import (
+    computed,
+    copied,
+    masked_scores,
+    only_copies,
+    patches,
+    rotated,
+)
 from hwsim.functional.winograd import execute_transform
 from hwsim.tensor.encoding import Encoding, Float64Array
 from hwsim.tensor.tensor import Array, Shape
 from hwsim.workload.functions import UNARY
-from hwsim.workload.operators import Elementwise, Lrn, Move, Operator, Pool, Softmax, WinogradTransform
+from hwsim.workload.operators import (
+    Elementwise,
+    Lrn,
+    Move,
+    Norm,
+    Operator,
+    Pool,
+    Softmax,
+    WinogradTransform,
+)
 
 
-def execute_vector(op: Operator, inputs: Sequence[Stored], out: Encoding, shape: Shape) -> Array:
-    """The stored result of a pool, elementwise, softmax, lrn or move. Raises UnsupportedError for a function
-    that has no definition here."""
+def execute_vector(
+    op: Operator, inputs: Sequence[Stored], out: Encoding, shape: Shape, *, approximate: bool = False
+) -> Array:
+    """The stored result of any operator that is no product; with `approximate` functions between integers are
+    those of integer machines. Raises UnsupportedError for a function that has no definition here."""
+    if op.epilogue and only_copies(op):
+        raise UnsupportedError(
+            f"operator {op.name}: a {op.kind} moves stored elements, and a function fused behind it cannot be "
+            "verified: make it an operator of its own"
+        )
+    if approximate and approximates(op, inputs, out):
+        return out.store(apply_steps(op.epilogue, _approximated(op, inputs)).reshape(shape))
     if isinstance(op.problem, Move):
         return _moved(op, inputs, out, shape)
     if isinstance(op.problem, WinogradTransform):
@@ -35,7 +62,9 @@ def execute_vector(op: Operator, inputs: Sequence[Stored], out: Encoding, shape:
     elif isinstance(op.problem, Elementwise):
         reals = _elementwise(op, op.problem, [x.reals for x in inputs])
     elif isinstance(op.problem, Softmax):
-        reals = _softmax(op, op.problem, masked_scores(op, inputs))
+        from hwsim.kernels.activation_unit import softmax_rows
+
+        reals = _softmax(op, op.problem, masked_scores(op, inputs), softmax_rows)
     elif isinstance(op.problem, Lrn):
         reals = _lrn(op, op.problem, inputs[0].reals)
     elif (stored := copied(op, inputs, out)) is not None:
@@ -45,6 +74,16 @@ def execute_vector(op: Operator, inputs: Sequence[Stored], out: Encoding, shape:
     else:
         raise UnsupportedError(f"operator {op.name}: a {op.kind} cannot be verified")
     return out.store(apply_steps(op.epilogue, reals).reshape(shape))
+
+
+def _approximated(op: Operator, inputs: Sequence[Stored]) -> Float64Array:
+    """What integer machines make of an operator that `approximates` names."""
+    if isinstance(op.problem, Elementwise):
+        return look_up(op.problem.function, op.attributes, inputs[0].encoding, inputs[0].values)
+    if isinstance(op.problem, Softmax):
+        return _softmax(op, op.problem, masked_scores(op, inputs), shares_of_rows)
+    assert isinstance(op.problem, Norm)
+    return normalise(op, op.problem, inputs)
 
 
 def _pooled(problem: Pool, x: Float64Array) -> Float64Array:
@@ -74,9 +113,10 @@ def _elementwise(op: Operator, problem: Elementwise, inputs: list[Float64Array])
     return found
 
 
-def _softmax(op: Operator, problem: Softmax, x: Float64Array) -> Float64Array:
-    from hwsim.kernels.activation_unit import softmax_rows
-
+def _softmax(
+    op: Operator, problem: Softmax, x: Float64Array, softmax_rows: Callable[[Float64Array], None]
+) -> Float64Array:
+    """Of x along its axis, by what takes the softmax of rows in place."""
     axis = int(attribute(op.attributes, "axis", -1))
     if dict(op.attributes).get("flattened"):
         rows = np.array(x).reshape(problem.rows, problem.cols)

@@ -34,6 +34,7 @@ from hwsim.plan.mapping import AttentionMapping, StepMapping
 from hwsim.plan.residency import Schedule
 from hwsim.result.verification import Verification
 from hwsim.tensor.encoding import Encoding, FixedPoint, Float64Array
+from hwsim.tensor.formats import find_format
 from hwsim.tensor.tensor import Array
 from hwsim.workload.graph import Workload, multiplied
 from hwsim.workload.operators import Operator, Recurrent, Transfer
@@ -45,8 +46,8 @@ _OPERATORS_PER_S = 9e3
 _GATES_PER_S, _STREAMED_PER_S = 1e7, 5e8  # of recurrent operators: gates, and weights read in every step
 
 NOT_ELEMENTS = (
-    "tiles of this kind of machine say how much they fetch and multiply, and not which elements, so that its "
-    "numbers cannot be executed"
+    "tiles of it on this kind of machine say how much they fetch and multiply, and not which elements, so that "
+    "its numbers cannot be executed"
 )
 
 
@@ -58,6 +59,7 @@ def verify_program(
     accumulator_bits: SumBits,
     design: str = "",
     fixed_point: FixedPoint | None = None,
+    approximate: bool = False,
     inputs: Mapping[str, Array] | None = None,
     progress: Progress | None = None,
 ) -> Verification:
@@ -65,14 +67,22 @@ def verify_program(
 
     Inputs of the network that `inputs` does not hold are drawn from its seed (standard normal); weights are
     its own. `accumulator_bits` is the width of one sum of the machine, or of each operator's by its name.
-    `fixed_point` reads integers as Qm.n instead of scaling each tensor. `progress` is called with (tiles
-    done, tiles in all).
+    `fixed_point` reads integers as Qm.n instead of scaling each tensor. With `approximate` functions between
+    integers are those of integer machines (`functional.approximation`), each within its own bound. `progress`
+    is called with (tiles done, tiles in all).
     Raises VerificationError for the first wrong operator, UnsupportedError for a number format without
     arithmetic here.
     """
     check_formats(workload, fixed_point, accumulator_bits)
+    if approximate and not any(
+        find_format(workload.tensors[op.output].dtype).kind == "int" for op in workload.operators
+    ):
+        raise UnsupportedError(
+            f"{workload.name} computes no integers, and only functions between integers are approximated: "
+            "choose --dtype int8, or leave --approximate out"
+        )
     given = check_inputs(workload, inputs or {})
-    flow = Flow(workload, order.operators, Numbers(fixed_point), given)
+    flow = Flow(workload, order.operators, Numbers(fixed_point, approximate), given)
     run = _Verifying(flow, order, ProgramColumns(program), accumulator_bits)
     for index in range(len(order.operators)):
         run.step(index)
@@ -208,8 +218,9 @@ class _Verifying:
     def _vector(self, index: int, op: Operator) -> None:
         shape = self.flow.workload.tensors[op.output].shape
         p = self.flow.pointwise(op)
-        found = execute_vector(op, p.inputs, p.out, shape)
-        expected = expect_vector(op, p.inputs, p.out, shape)
+        rough = self.flow.numbers.approximate
+        found = execute_vector(op, p.inputs, p.out, shape, approximate=rough)
+        expected = expect_vector(op, p.inputs, p.out, shape, approximate=rough)
         tiles = len(self.columns.kinds(index))
         array = is_array(self.columns.program.plans[index].own_pipeline)
         stage, unit = ("drain", "activation unit") if array else ("compute", "machine")
@@ -302,6 +313,7 @@ class _Verifying:
             elements=np.array(rows.elements, dtype=np.int64),
             exact=np.array([a.exact for a in found], dtype=np.bool_),
             max_error=np.array([a.max_error for a in found], dtype=np.float64),
+            max_units=np.array([a.units for a in found], dtype=np.float64),
             bound=np.array([a.bound for a in found], dtype=np.float64),
             used=np.array([a.used for a in found], dtype=np.float64),
             sqnr_db=np.array(rows.sqnr_db, dtype=np.float64),

@@ -1,4 +1,4 @@
-"""The page of a sweep: what it says in words, what does without scripts, and its points packed for the rest."""
+"""The page of a sweep: what it says in words and without scripts, and its points packed for the scripts."""
 
 from __future__ import annotations
 
@@ -119,7 +119,9 @@ def _card(found: Swept, choice: SweptChoice, metrics: Mapping[str, SweptMetric])
         if at >= 0 and axis.kind != "workload"
     ]
     first = choice.why if choice.why in found.objectives else found.objectives[0]
-    written = {name: figure(metrics[name], float(found.metrics[name][choice.row])) for name in found.objectives}
+    written = {
+        name: figure(metrics[name], float(found.metrics[name][choice.row])) for name in found.objectives
+    }
     return ChoiceCard(
         why=_reason(choice.why, metrics),
         workload=choice.workload,
@@ -176,7 +178,9 @@ def _points(found: Swept) -> dict[str, Any]:
     """All that scripts need, columns packed: indices in one or two bytes, figures as float64, every bit of
     them."""
     metrics = {metric.name: metric for metric in found.known}
-    known = [m for m in found.known if m.name in found.objectives or not np.isnan(found.metrics[m.name]).all()]
+    known = [
+        m for m in found.known if m.name in found.objectives or not np.isnan(found.metrics[m.name]).all()
+    ]
     return {
         "name": found.name,
         "rows": len(found),

@@ -1,7 +1,7 @@
 // Where values lie along an axis, where it has its lines, and which colour and shape a value has.
 "use strict";
 
-const SPAN = 10; // what spans more than this factor is laid out by logarithms
+const SPAN = 4; // what spans more than this factor is laid out by logarithms
 
 function extent(dimension, rows) {
   let low = Infinity;

@@ -24,15 +24,22 @@ const scatter = (() => {
       const more = key === "colour" ? [["What it is", categories], ...groups] : groups;
       menus[key].replaceChildren(...more.filter(([, list]) => list.length).map(([label, list]) => element("optgroup", { label }, ...list.map(option))));
     }
-    const [first, second] = [...objectives, ...metrics.filter((m) => !objectives.includes(m)), ...axes];
+    const [first, second] = mostTraded();
     menus.x.value = first.name;
-    menus.y.value = (second ?? first).name;
-    menus.colour.value = limits.names.filter(Boolean).length > 1 ? "limit" : (objectives[2] ?? axes.find((a) => a !== workloads) ?? first).name;
+    menus.y.value = second.name;
+    const third = objectives.find((one) => one !== first && one !== second);
+    menus.colour.value = limits.names.filter(Boolean).length > 1 ? "limit" : (third ?? axes.find((a) => a !== workloads) ?? first).name;
   }
 
-  // The points that no other betters in both dimensions shown, from left to right.
-  function best(among) {
-    const [x, y] = [chosen("x"), chosen("y")];
+  // The two objectives of which one is had only for the other: those with the longest line between them.
+  function mostTraded() {
+    const [first, second] = [...objectives, ...metrics.filter((m) => !objectives.includes(m)), ...axes];
+    const pairs = objectives.flatMap((x, k) => objectives.slice(k + 1).map((y) => [x, y, best(state.scope, x, y).length]));
+    return pairs.reduce((most, pair) => (pair[2] > most[2] ? pair : most), [first, second ?? first, 0]);
+  }
+
+  // The points that no other betters in both of two dimensions, from left to right.
+  function best(among, x = chosen("x"), y = chosen("y")) {
     if (x === y || !x.better || !y.better) return [];
     const [sx, sy] = [x, y].map((one) => (one.better === "min" ? 1 : -1));
     const order = among.filter((i) => flags.feasible[i] && Number.isFinite(x.value(i)) && Number.isFinite(y.value(i)))

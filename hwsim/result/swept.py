@@ -109,9 +109,9 @@ class Swept:
         return len(self.outcomes)
 
     def save(self, folder: str | Path, draw: Callable[[Path], bytes] | None = None) -> Path:
-        """Write ABOUT and TABLE to a folder, and what `draw` makes of them as PAGE; returns its absolute path.
-        An empty folder or that of an earlier sweep is replaced. Raises OutputError when anything else is in
-        the way or the folder cannot be written."""
+        """Write ABOUT and TABLE to a folder, and what `draw` makes of them as PAGE; returns its absolute
+        path. An empty folder or that of an earlier sweep is replaced. Raises OutputError when anything else
+        is in the way or the folder cannot be written."""
 
         def fill(partial: Path) -> None:
             text = json.dumps(strict(self._about()), indent=1, sort_keys=True, allow_nan=False) + "\n"
@@ -124,7 +124,16 @@ class Swept:
 
     def _about(self) -> dict[str, Any]:
         listed = ("axes", "known", "choices", "effects")
-        texts = ("name", "description", "version", "workload", "design", "objectives", "constraints", "sentences")
+        texts = (
+            "name",
+            "description",
+            "version",
+            "workload",
+            "design",
+            "objectives",
+            "constraints",
+            "sentences",
+        )
         counts = ("seed", "tried", "status", "meeting", "best", "excluded")
         return {
             "format": FORMAT,
@@ -148,7 +157,9 @@ class Swept:
             columns.append([cells[at] for at in self.indices[:, i].tolist()])
         columns += [["" if x != x else x for x in column.tolist()] for column in self.metrics.values()]
         columns += [self.limits, self.outcomes, self.reasons]
-        columns += [[str(flag).lower() for flag in flags.tolist()] for flags in (self.feasible, self.frontier)]
+        columns += [
+            [str(flag).lower() for flag in flags.tolist()] for flags in (self.feasible, self.frontier)
+        ]
         return zip(*columns, strict=True)
 
 

@@ -15,6 +15,7 @@ from hwsim.result.tables import Columns
 class Verification:
     """One row an operator whose results were compared with the reference. `exact` rows agree bit for bit;
     for the others `max_error` is the largest difference and `bound` what was allowed there, both absolute,
+    `max_units` is the largest in units of the last place of integers (0 for floats),
     and `used` the largest share of its bound that any element took. `sqnr_db` is the signal to quantisation
     noise against a float64 flow of the whole network (infinite where nothing was lost), for each network
     output in `output_sqnr_db` too. `outputs` are the numbers that the machine computed, as reals. `scheme`
@@ -34,6 +35,7 @@ class Verification:
     elements: NDArray[np.int64]
     exact: NDArray[np.bool_]
     max_error: NDArray[np.float64]
+    max_units: NDArray[np.float64]
     bound: NDArray[np.float64]
     used: NDArray[np.float64]
     sqnr_db: NDArray[np.float64]
@@ -43,7 +45,8 @@ class Verification:
 
     def __post_init__(self) -> None:
         for array in (
-            self.tiles, self.elements, self.exact, self.max_error, self.bound, self.used, self.sqnr_db,
+            self.tiles, self.elements, self.exact, self.max_error, self.max_units, self.bound, self.used,
+            self.sqnr_db,
         ):  # fmt: skip
             array.setflags(write=False)
         for array in self.outputs.values():
@@ -74,6 +77,6 @@ class Verification:
         return {
             "operator": self.names, "kind": self.kinds, "layer": self.layers, "tiles": self.tiles,
             "results": self.elements, "exact": [str(flag).lower() for flag in self.exact.tolist()],
-            "max_error": self.max_error, "bound": self.bound, "bound_used": self.used,
-            "sqnr_db": self.sqnr_db,
+            "max_error": self.max_error, "max_units": self.max_units, "bound": self.bound,
+            "bound_used": self.used, "sqnr_db": self.sqnr_db,
         }  # fmt: skip

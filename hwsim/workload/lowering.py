@@ -5,7 +5,7 @@ computes the same."""
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
@@ -198,7 +198,8 @@ def fused_traffic_bytes(workload: Workload) -> tuple[int, int]:
 
 def _rewritten(workload: Workload, parts_of: Parts, tensors: Mapping[str, Tensor] | None = None) -> Workload:
     """`workload` with each operator for which there are parts replaced by them. The last part makes what the
-    operator made; what lies between has its format. The workload itself where there are none."""
+    operator made; what lies between has its format, and its grid as well where the last parts only move it.
+    The workload itself where there are none."""
     found = dict(workload.tensors if tensors is None else tensors)
     operators: list[Operator] = []
     changed = False
@@ -209,12 +210,16 @@ def _rewritten(workload: Workload, parts_of: Parts, tensors: Mapping[str, Tensor
             continue
         changed = True
         renamed: dict[str, str] = {}
+        moved = _only_moved(parts)
         for part in parts:
             output = op.output if part is parts[-1] else f"{op.output}{part.name.removeprefix(op.name)}"
             renamed[part.name] = output
             inputs = tuple(renamed.get(name, name) for name in part.inputs)
             if part is not parts[-1]:
-                found[output] = Tensor(output, part.shape, found[op.output].dtype, "activation")
+                grid = found[op.output].quantisation if part.name in moved else None
+                found[output] = Tensor(
+                    output, part.shape, found[op.output].dtype, "activation", quantisation=grid
+                )
             operators.append(
                 Operator(part.name, part.problem, inputs, output, op.layer or op.name, part.epilogue,
                          part.attributes)
@@ -222,3 +227,12 @@ def _rewritten(workload: Workload, parts_of: Parts, tensors: Mapping[str, Tensor
     if not changed:
         return workload
     return replace(workload, operators=tuple(operators), tensors=MappingProxyType(found))
+
+
+def _only_moved(parts: Sequence[Part]) -> set[str]:
+    """Parts whose numbers are the result's, seen or laid out otherwise."""
+    found = {parts[-1].name}
+    for part in reversed(parts):
+        if part.name in found and isinstance(part.problem, View | Move) and not part.epilogue:
+            found.add(part.inputs[0])
+    return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from hwsim.explore.axes import IntArray
 from hwsim.explore.crew import Processes, Report
 from hwsim.explore.dispatch import BATCH_S, LARGEST, TRIES, Dispatch
 from hwsim.explore.outcome import FAULT, Outcomes
+from hwsim.explore.space import load_space
 from hwsim.explore.stored import load_points, to_csv
 from hwsim.explore.sweep import Standing, sweep
 from tests.conftest import ROOT
@@ -166,6 +168,23 @@ def test_a_sweep_without_an_answer_says_why(space: Path, change: tuple[str, str]
         sweep(space, workers=0, check=0)
 
 
+def test_files_that_change_while_a_sweep_runs_are_noticed(
+    space: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    design = tmp_path / "mine.yaml"
+    design.write_text(tests.sweeps.DESIGN.read_text())
+    space.write_text(space.read_text().replace(str(tests.sweeps.DESIGN), str(design)))
+    loaded = load_space(space)
+    design.write_text(design.read_text().replace("500 MHz", "600 MHz"))
+    for workers in (0, 1):
+        with pytest.raises(SpecError, match=r"design .*mine.yaml is no longer, .* when the sweep began"):
+            sweep(loaded, workers=workers, check=0)
+    design.write_text(design.read_text().replace("600 MHz", "500 MHz"))
+    monkeypatch.setattr(sweep_module, "__version__", "9.9")
+    with pytest.raises(SpecError, match=r"where points are evaluated, and 9\.9 where the sweep runs"):
+        sweep(loaded, workers=1, check=0)
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -266,10 +285,6 @@ def test_threads_are_bounded_where_points_are_evaluated(monkeypatch: pytest.Monk
 
 
 def test_closing_a_crew_ends_its_processes(space: Path) -> None:
-    from functools import partial
-
-    from hwsim.explore.space import load_space
-
     crew = Processes(partial(tests.sweeps.Slow, load_space(space)), 2)
     for ticket in (1, 2):
         crew.submit(ticket, np.zeros((500, 4), dtype=np.int64))

@@ -70,7 +70,10 @@ def test_figures_below_zero_and_without_end_come_back(tmp_path: Path) -> None:
     ("change", "words"),
     [
         (lambda top: top["axes"][0].pop("values"), r"axes\[0\].values: is missing"),
-        (lambda top: top["axes"][0]["numbers"].pop(), r"axes\[0\].numbers: must be one number for each value"),
+        (
+            lambda top: top["axes"][0]["numbers"].pop(),
+            r"axes\[0\].numbers: must be one number for each value",
+        ),
         (lambda top: top["axes"][0]["numbers"].__setitem__(0, "8"), r"axes\[0\].numbers: must be a list of"),
         (lambda top: top["axes"][0].update(kind="knob"), r"axes\[0\].kind: must be one of"),
         (lambda top: top["axes"][1].update(name="array.rows"), "axes: names must differ"),
@@ -168,9 +171,12 @@ def test_texts_of_files_are_not_markup(tmp_path: Path) -> None:
     words = axis(evil, "field", [evil, "<b>", "&amp;", "x"])
     page = draw(
         saved(
-            tmp_path / "out", 40, axes=(points.axes[0], words, *points.axes[2:]), description=evil,
+            tmp_path / "out",
+            40,
+            axes=(points.axes[0], words, *points.axes[2:]),
+            description=evil,
             limits=(evil,) * 40,
-        )  # fmt: skip
+        )
     ).decode()
     assert "<script>taken" not in page
     assert page.count("<script") == 2
