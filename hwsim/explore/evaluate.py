@@ -20,7 +20,7 @@ from hwsim.errors import CapacityError, HwsimError, SpecError, UnsupportedError
 from hwsim.explore.axes import NO_RECIPE, PARAMETER
 from hwsim.explore.fields import FieldSetter
 from hwsim.explore.outcome import FAULT, NO_ROOM, REFUSED, UNSUPPORTED, Found, Outcomes, outcomes
-from hwsim.explore.quality import output_sqnr_db
+from hwsim.explore.quality import counted_accuracy, output_sqnr_db
 from hwsim.explore.space import Space
 from hwsim.explore.totals import figures
 from hwsim.lowering import lowered
@@ -28,7 +28,7 @@ from hwsim.placement import make_machine
 from hwsim.workload import Workload, load_workload
 
 IntArray = NDArray[np.int64]
-QUALITY = ("sqnr_db",)
+QUALITY = ("sqnr_db", "accuracy")
 
 
 class Evaluator:
@@ -62,7 +62,7 @@ class Evaluator:
         graph = self.network(texts, design)
         found = figures(graph, design)
         if self.reads_quality:
-            found = replace(found, sqnr_db=output_sqnr_db(graph))
+            found = replace(found, sqnr_db=output_sqnr_db(graph), accuracy=counted_accuracy(graph))
         return found
 
     @property

@@ -1,4 +1,5 @@
-"""How much signal number formats and compression leave at the outputs of a network, once for each network."""
+"""What number formats and compression leave of a network's answers, once for each network: signal over noise at
+its outputs, and right answers on the test images that ship."""
 
 from __future__ import annotations
 
@@ -7,9 +8,13 @@ from functools import lru_cache
 
 import numpy as np
 
+from hwsim.compress.accuracy import Labelled, accuracy, load_labelled
 from hwsim.functional import execute_stored
 from hwsim.functional.execute import activations
 from hwsim.workload import Workload
+
+# Networks that ship with trained weights -> the data set whose images they name.
+TEST_IMAGES = {"digits_mlp": "digits", "digits_cnn": "digits"}
 
 
 @lru_cache(maxsize=256)
@@ -24,3 +29,17 @@ def output_sqnr_db(graph: Workload) -> float:
         noise = float(np.sum((stored[name].reals - wanted[name]) ** 2))
         found.append(math.inf if not noise else 10 * math.log10(signal / noise) if signal else -math.inf)
     return min(found)
+
+
+@lru_cache(maxsize=256)
+def counted_accuracy(graph: Workload) -> float:
+    """Share of the test images that the network, executed in its own formats, names rightly, as
+    `hwsim.compress.accuracy` counts them; not a number for a network that no test images ship for."""
+    name = TEST_IMAGES.get(graph.name)
+    trained = graph.source.weights or graph.source.format == "compressed"
+    return accuracy(graph, _test_images(name)).share if name is not None and trained else math.nan
+
+
+@lru_cache(maxsize=1)
+def _test_images(name: str) -> Labelled:
+    return load_labelled(name)

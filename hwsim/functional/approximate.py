@@ -3,6 +3,7 @@ out stands for reals, which are then rounded to the result's format."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -24,11 +25,11 @@ from hwsim.workload.operators import Attributes, Norm, Operator
 
 Int64Array = NDArray[np.int64]
 
-# I-BERT's polynomial of e**p between -ln 2 and 0, a (p + b)**2 + c, equations 12 and 13 of the paper, with all
-# divided by a: a scale that shares do not keep.
+# I-BERT's polynomial of e**p between -ln 2 and 0, a (p + b)**2 + c, equations 12 and 13 of the paper, with
+# all divided by a: a scale that shares do not keep.
 _SHIFT = round(1.353 * 2**EXP_FRACTION)
 _LEAST = round(0.344 / 0.3585 * 2 ** (2 * EXP_FRACTION))
-_LN2 = round(np.log(2.0) * 2**EXP_FRACTION)
+_LN2 = round(math.log(2.0) * 2**EXP_FRACTION)
 _FARTHEST = 62  # halvings, after which a power is 0
 
 
@@ -37,7 +38,8 @@ def look_up(function: str, attributes: Attributes, x: Encoding, stored: Array) -
     low, high = x.limits
     shift = max(0, (high - low).bit_length() - SEGMENTS.bit_length() + 1)
     ends = low + (np.arange(((high - low) >> shift) + 2) << shift)
-    exact = apply_unary(function, attributes, (ends - x.zero_point) * x.scale)
+    places = (ends - x.zero_point).astype(np.float64) * x.scale
+    exact = apply_unary(function, attributes, places)
     unit = float(np.abs(exact).max()) / (2 ** (ENTRY_BITS - 1) - 1) or 1.0
     entries = np.rint(exact / unit).astype(np.int64)
     place = stored.astype(np.int64) - low
@@ -73,8 +75,10 @@ def normalise(op: Operator, problem: Norm, inputs: Sequence[Stored]) -> Float64A
     epsilon = attribute(op.attributes, "epsilon", 0.0) / x.encoding.scale**2 * 4**fraction
     squares = (shifted**2).sum(axis=1, keepdims=True) // problem.cols + np.int64(min(round(epsilon), 2**60))
     spread = np.maximum(_root(squares), 1)
-    found: Float64Array = _divided(shifted << NORM_FRACTION, spread) * 2.0**-NORM_FRACTION
-    found = found.reshape(x.values.shape)
+    rows = _divided(shifted << NORM_FRACTION, spread).astype(np.float64) * 2.0**-NORM_FRACTION
+    if not epsilon:
+        rows[squares[:, 0] == 0] = np.nan  # nothing over nothing
+    found: Float64Array = rows.reshape(x.values.shape)
     for index, constant in enumerate(inputs[1:]):
         along = constant.reals
         if problem.function == "group_norm":

@@ -1,12 +1,12 @@
 """How integer machines approximate functions: the scheme, which both sides take as given.
 
-Smooth functions of one stored integer come from a table of SEGMENTS segments over all numbers that it can be,
-with ends of ENTRY_BITS bits and straight lines between them, as activation units have it (NVDLA's SDP has
-tables of 65 and 257 entries; NVIDIA, "NVDLA hardware manual", 2017, recalled). Softmax is I-BERT's: powers by a
-polynomial of degree two and a shift, on numbers of EXP_FRACTION bits behind the point; normalisation takes the
-integer square root (Kim et al., "I-BERT: Integer-only BERT Quantization", ICML 2021, sections 3.4 to 3.6), with
-`mean_fraction` bits behind the point for means. Results are rounded once more, to their own format. All else,
-and all of it between floats, is computed in double precision.
+Smooth functions of one stored integer come from a table of SEGMENTS segments over all numbers that it can
+be, with ends of ENTRY_BITS bits and straight lines between them, as activation units have it (NVDLA's has
+tables of 65 and 257 entries; NVIDIA, "NVDLA hardware manual", 2017, recalled). Softmax is I-BERT's: powers
+by a polynomial of degree two and a shift, on numbers of EXP_FRACTION bits behind the point; normalisation
+takes the integer square root (Kim et al., "I-BERT: Integer-only BERT Quantization", ICML 2021, sections 3.4
+to 3.6), with `mean_fraction` bits behind the point for means. Results are rounded once more, to their own
+format. All else, and all of it between floats, is computed in double precision.
 """
 
 from __future__ import annotations

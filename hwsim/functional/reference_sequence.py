@@ -214,9 +214,9 @@ def uncertainty(op: Operator, inputs: Sequence[Float64Array], result: Float64Arr
 def _attention_error(problem: Attention, given: Given, inputs: Sequence[Float64Array]) -> Float64Array:
     """A score of D products is off by at most gamma(D) scale |q| |k| and one rounding to fp32; a power by the
     exponential of twice that, since the largest score is off as well; and the sums of powers and of weighted
-    values by one rounding each for a block of keys and for a part that is joined, of more keys than blocks and
-    parts together (Higham, "Accuracy and stability of numerical algorithms", 2nd ed., ch. 3). Near zero such a
-    rounding is of half the smallest step."""
+    values by one rounding each for a block of keys and for a part that is joined, of more keys than blocks
+    and parts together (Higham, "Accuracy and stability of numerical algorithms", 2nd ed., ch. 3). Near zero
+    such a rounding is of half the smallest step."""
     _, weights, sizes = attended(problem, _real(given["scale"]), inputs)
     score = (_SINGLE + problem.D * 2.0**-52) * sizes
     reach = np.expm1(2 * (score + score.max(axis=-1, keepdims=True))) + (problem.S + 1) * _SINGLE

@@ -46,8 +46,8 @@ def execute_vector(
     those of integer machines. Raises UnsupportedError for a function that has no definition here."""
     if op.epilogue and only_copies(op):
         raise UnsupportedError(
-            f"operator {op.name}: a {op.kind} moves stored elements, and a function fused behind it cannot be "
-            "verified: make it an operator of its own"
+            f"operator {op.name}: a {op.kind} moves stored elements, and a function fused behind it cannot "
+            "be verified: make it an operator of its own"
         )
     if approximate and approximates(op, inputs, out):
         return out.store(apply_steps(op.epilogue, _approximated(op, inputs)).reshape(shape))

@@ -46,8 +46,8 @@ _OPERATORS_PER_S = 9e3
 _GATES_PER_S, _STREAMED_PER_S = 1e7, 5e8  # of recurrent operators: gates, and weights read in every step
 
 NOT_ELEMENTS = (
-    "tiles of it on this kind of machine say how much they fetch and multiply, and not which elements, so that "
-    "its numbers cannot be executed"
+    "tiles of it on this kind of machine say how much they fetch and multiply, and not which elements, so "
+    "that its numbers cannot be executed"
 )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections import Counter
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -16,12 +17,16 @@ from hwsim.errors import CheckError, HwsimError, SpecError
 from hwsim.explore import crew as crew_module
 from hwsim.explore import sweep as sweep_module
 from hwsim.explore.axes import IntArray
+from hwsim.explore.check import COMPARED, check_point
 from hwsim.explore.crew import Processes, Report
 from hwsim.explore.dispatch import BATCH_S, LARGEST, TRIES, Dispatch
+from hwsim.explore.evaluate import Evaluator
+from hwsim.explore.methods import make_method
 from hwsim.explore.outcome import FAULT, Outcomes
 from hwsim.explore.space import load_space
+from hwsim.explore.store import Store
 from hwsim.explore.stored import load_points, to_csv
-from hwsim.explore.sweep import Standing, sweep
+from hwsim.explore.sweep import Run, Standing, make_crew, sweep
 from tests.conftest import ROOT
 from tests.sweeps import Quick, write_space
 
@@ -148,6 +153,41 @@ def test_figures_that_differ_from_a_run_are_told(space: Path, tmp_path: Path) ->
     assert len(load_points(tmp_path / "s.db")) == ALL
 
 
+def test_one_bit_is_a_difference(tmp_path: Path) -> None:
+    path = tmp_path / "real.yaml"
+    path.write_text("{name: real, workloads: [lenet5], designs: [tpu_v1], axes: {array.rows: [32]}}")
+    space = load_space(path)
+    found = Evaluator(space).evaluate(space.grid(0, 1))
+    metrics = {name: float(column[0]) for name, column in found.metrics.items()}
+    texts = space.texts([0])
+    check_point(space, texts, metrics, found.limits[0])
+    for name in COMPARED:
+        changed = metrics | {name: float(np.nextafter(metrics[name], 0))}
+        with pytest.raises(CheckError, match=f"point array.rows=32: the sweep has {name} "):
+            check_point(space, texts, changed, found.limits[0])
+    with pytest.raises(CheckError, match="has limit 'nothing'"):
+        check_point(space, texts, metrics, "nothing")
+
+
+def test_the_points_that_are_run_again_are_the_same_whoever_evaluates(space: Path) -> None:
+    loaded = load_space(space)
+    drawn = []
+    for workers in (0, 2):
+        with (
+            closing(make_crew(partial(Quick, loaded), workers, None)) as crew,
+            Store.open(None, loaded) as store,
+        ):
+            run = Run(loaded, store, make_method(loaded), crew, check=4)
+            run.go()
+            drawn.append([(texts, metrics["latency_s"]) for texts, metrics, _ in run.sample])
+    rows = loaded.canonical(loaded.grid(0, loaded.total))
+    rows = np.unique(rows[loaded.allowed(rows)], axis=0)
+    ok = Quick(loaded).evaluate(rows).ok
+    least = sorted(zip(loaded.keys(rows[ok]), rows[ok].tolist(), strict=True))[:4]
+    assert drawn[0] == drawn[1]
+    assert [texts for texts, _ in drawn[0]] == [loaded.texts(row) for _, row in least]
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -269,8 +309,9 @@ def test_a_batch_is_tried_again_and_then_each_point_alone(deaths: int, faults: i
     found = dispatched(crew, 8)
     assert Counter(i for rows, _, _ in found for i in rows[:, 0].tolist()) == Counter(range(8))
     assert sum(int((one.status == FAULT).sum()) for _, _, one in found) == faults
-    alone = [len(rows) for rows in crew.batches[TRIES:]]
-    assert deaths < TRIES or set(alone) == {1}
+    sizes = [len(rows) for rows in crew.batches]
+    assert sizes[:TRIES] == [8] * min(deaths + 1, TRIES)
+    assert sizes[TRIES:] == [1] * (0 if deaths < TRIES else 8 * (TRIES if faults else 1))
 
 
 def test_threads_are_bounded_where_points_are_evaluated(monkeypatch: pytest.MonkeyPatch) -> None:
