@@ -109,8 +109,9 @@ def _lowered(graph: Workload, chosen: Chosen, unfused: frozenset[str]) -> Worklo
     notes = [what for before, (after, what) in zip(befores, made, strict=False) if after is not before]
     count, saved = fused_traffic_bytes(now())
     if count:
+        what = "1 pointwise function is" if count == 1 else f"{count} pointwise functions are"
         notes.append(
-            f"{count} pointwise functions are fused behind what makes their operands, which keeps "
+            f"{what} fused behind what makes the operands, which keeps "
             f"{format_bytes(saved)} from being written and read in between"
         )
     return replace(now(), notes=(*graph.notes, *notes)) if notes else graph

@@ -107,7 +107,8 @@ def verify(
     `fixed_point` ("q7.8") reads integers of as many bits as Qm.n, which saturates and rounds by `rounding`
     ("nearest_even", "half_up", "truncate"); without it each tensor has a scale. `approximate` computes
     functions, softmax and normalisation between integers in whole numbers, as integer machines do, each
-    within a bound of its own. The rest is as for `run`. Raises VerificationError for the first wrong operator, other HwsimErrors for bad input.
+    within a bound of its own. The rest is as for `run`.
+    Raises VerificationError for the first wrong operator, other HwsimErrors for bad input.
     """
     fixed = None if fixed_point is None else find_fixed_point(fixed_point, rounding)
     if fixed is not None and dtype is None:

@@ -23,7 +23,7 @@ from hwsim.plan.residency import STREAM_SHARES, Contents, Schedule, WeightStorag
 from hwsim.plan.weights import KeptWeight, kept_weights, weight_columns
 from hwsim.result import WeightTable
 from hwsim.workload import Workload
-from hwsim.workload.graph import WEIGHTED
+from hwsim.workload.graph import WEIGHTED, multiplied
 from hwsim.workload.operators import Operator
 
 
@@ -91,9 +91,18 @@ def prepare(graph: Workload, device: Device) -> Prepared:
         counts=counts,
         weights=WeightTable(**weight_columns(planned.kept_weights)),
         accumulator_bits=device.accumulator_bits,
-        classes=operator_classes(graph, order.operators, planned.storage.nonzeros),
+        classes=operator_classes(graph, order.operators, planned.storage.nonzeros, _streamed(planned)),
         notes=planned.storage.notes,
     )
+
+
+def _streamed(planned: Planned) -> frozenset[str]:
+    """Weights that come from outside, on a device that keeps weights on the chip where they have room."""
+    if not planned.device.reads_contents:
+        return frozenset()
+    held = planned.storage.on_chip
+    names = (name for op in planned.workload.operators for name in multiplied(op))
+    return frozenset(n for n in names if planned.workload.tensors[n].role == "weight" and n not in held)
 
 
 def action_counts(plans: Sequence[Plan]) -> tuple[tuple[tuple[str, str], ...], NDArray[np.int64]]:

@@ -48,6 +48,7 @@ EXAMPLE = "hwsim compare vgg16 tpu_v1 eie_64pe"
 @click.option("--seed", type=int, metavar="N", help="Seed of weights that the workloads do not bring.")
 @click.option(
     "--out",
+    "-o",
     metavar="DIR",
     help=f"Folder for tables and page. Default: one below {RUNS}, named by its content.",
 )

@@ -160,7 +160,8 @@ def _totals(table: CompressionTable) -> Table:
     )
     rows.add_row(
         "with the rest",
-        f"{totals.network_ratio:.2f} times smaller, with {_bytes(totals.other_bits)} of biases and constants",
+        f"{totals.network_ratio:.2f} times smaller, with {_bytes(totals.other_bits)} of biases, tables and "
+        "constants",
     )
     if table.macs_after != table.macs_before:
         rows.add_row("MACs", f"{table.macs_after:,} for {table.macs_before:,}")

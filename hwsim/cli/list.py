@@ -19,7 +19,9 @@ ELSEWHERE = (
 
 
 @click.command(name="list")
-@click.argument("shelf", type=click.Choice(SHELVES), required=False, metavar="[workloads|designs|recipes|spaces]")
+@click.argument(
+    "shelf", type=click.Choice(SHELVES), required=False, metavar="[workloads|designs|recipes|spaces]"
+)
 def command(shelf: str | None) -> None:
     """List the workloads, designs, recipes and spaces that are shipped with hwsim."""
     from rich.console import RenderableType

@@ -61,7 +61,10 @@ RUNS = Path("reports", "runs")  # default folders go here, below the working dir
 )
 @click.option("--seed", type=int, metavar="N", help="Seed of weights that the workload does not bring.")
 @click.option(
-    "--out", metavar="DIR", help=f"Result folder. Default: one below {RUNS}, named by the inputs' content."
+    "--out",
+    "-o",
+    metavar="DIR",
+    help=f"Result folder. Default: one below {RUNS}, named by the inputs' content.",
 )
 @click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object on standard output, and nothing else."

@@ -34,7 +34,7 @@ LEGEND = (
     "--design", "-d", metavar="NAME", help="Run every row on this design instead of the one it names."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print an array of objects and nothing else.")
-@click.option("--out", metavar="FILE", help="Write the table of all rows, as CSV.")
+@click.option("--out", "-o", metavar="FILE", help="Write the table of all rows, as CSV.")
 def command(file: str | None, design: str | None, as_json: bool, out: str | None) -> None:
     """Run each row of FILE.csv through the simulator and compare with its measured value. Without a file, the
     reference sets that are shipped with hwsim are run.

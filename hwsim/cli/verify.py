@@ -138,20 +138,27 @@ def _report(found: Verification) -> Iterator[RenderableType]:
     table.add_column("kind", no_wrap=True)
     # How many units of its last place an integer is off says more of an approximation than its size.
     apart = ("units",) if found.max_units.any() else ()
-    for heading in ("tiles", "results", "error", *apart, "bound", "SQNR"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    headings = ("tiles", "results", "error", *apart, "bound", "SQNR")
+    rows = []
     for i, name in enumerate(found.names):
         exact = bool(found.exact[i])
-        table.add_row(
-            shortened(printable(name), NAME_WIDTH),
-            printable(found.kinds[i]),
-            f"{found.tiles[i]:,}",
-            f"{found.elements[i]:,}",
-            "exact" if exact else f"{found.max_error[i]:.2g}",
-            *([f"{found.max_units[i]:.0f}"] if apart else []),
-            "" if exact else f"{found.bound[i]:.2g}",
-            _decibel(float(found.sqnr_db[i])),
+        rows.append(
+            (
+                shortened(printable(name), NAME_WIDTH),
+                printable(found.kinds[i]),
+                f"{found.tiles[i]:,}",
+                f"{found.elements[i]:,}",
+                "exact" if exact else f"{found.max_error[i]:.2g}",
+                *([f"{found.max_units[i]:.0f}"] if apart else []),
+                "" if exact else f"{found.bound[i]:.2g}",
+                _decibel(float(found.sqnr_db[i])),
+            )
         )
+    for place, heading in enumerate(headings, start=2):  # where there is little room names give way
+        widest = max(len(heading), *(len(row[place]) for row in rows))
+        table.add_column(heading, justify="right", no_wrap=True, min_width=widest)
+    for row in rows:
+        table.add_row(*row)
     yield table
     yield Text(LEGEND, style="dim")
     yield Text(f"Verified: {found.verdict}", style="bold green")

@@ -15,7 +15,7 @@ from hwsim.schema import Spec
 from hwsim.schema.spec import file_key
 
 # How a time is taken, and in which number format, is no part of the machine: measurements state their own.
-CONDITIONS = ("cache_state", "harness", "dtype")
+CONDITIONS = ("cache_state", "harness", "launch", "dtype")
 # Sections and fields of a device that price what it does, or take area, and change no time.
 PRICES = {
     "gpu": ("memory.technology", "memory.channels"),

@@ -146,8 +146,9 @@ class CpuDevice:
         return one_after_another(begin, again, layer.T - 1, last)
 
     def _plan_transfer(self, problem: Transfer) -> Plan:
-        """The network's inputs lie in memory, and are brought into an empty cache; its results stay. What goes
-        to other devices or comes from them passes the last cache, as Intel's direct cache access has it."""
+        """The network's inputs lie in memory, and are brought into an empty cache; its results
+        stay. What goes to other devices or comes from them passes the last cache, as Intel's direct
+        cache access has it."""
         size = np.array([problem.size_bytes], dtype=np.int64)
         ways = {"send": ("load", "fetch"), "receive": ("store", "write_back")}
         if problem.direction in ways:

@@ -202,8 +202,8 @@ class GpuDevice:
         return vector_demands(operands, residency.output, miss.output, operations, again, self.machine)
 
     def _transferred(self, problem: Transfer) -> Demands:
-        """The network's inputs lie in memory, and are brought into an empty cache; its results stay. What goes
-        to other devices or comes from them passes the second-level cache."""
+        """The network's inputs lie in memory, and are brought into an empty cache; its results stay. What
+        goes to other devices or comes from them passes the second-level cache."""
         size, one = np.array([problem.size_bytes], dtype=np.int64), np.ones(1, dtype=np.int64)
         ways = {"send": ("load", "fetch"), "receive": ("store", "write_back")}
         if problem.direction in ways:

@@ -55,6 +55,7 @@ class SystolicDevice:
         "refresh and bank conflicts of the weight memory: it delivers its bandwidth",
         "unified buffer port conflicts: reads for the array and writes of results do not collide",
         "voltage and clock changes with load",
+        "which functions the activation unit has: softmax, normalisation and the like are taken to run on it",
     )
 
     def __init__(self, spec: SystolicSpec) -> None:

@@ -11,7 +11,7 @@ from hwsim.explore.axes import NO_RECIPE
 from hwsim.explore.evaluate import run_arguments
 from hwsim.explore.space import Space
 from hwsim.pipeline import run
-from hwsim.workload import load_workload
+from hwsim.workload import load_with
 
 COMPARED = ("latency_s", "energy_j", "area_mm2", "average_power_w", "throughput_per_s", "utilization")
 
@@ -23,7 +23,7 @@ def check_point(space: Space, texts: Mapping[str, str], metrics: Mapping[str, fl
     if (recipe := texts.get("recipe", NO_RECIPE)) != NO_RECIPE:
         known = {"workload", "design", "dtype", "weight_dtype", "overrides"}
         parameters = {name: arguments.pop(name) for name in [*arguments] if name not in known}
-        graph = load_workload(arguments["workload"], dims=parameters)
+        graph = load_with(arguments["workload"], parameters)
         arguments["workload"] = apply_recipe(graph, load_recipe(recipe), seed=space.seed)
     result = run(**arguments)
     pairs = [(name, metrics[name], getattr(result, name)) for name in COMPARED]

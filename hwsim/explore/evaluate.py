@@ -6,7 +6,6 @@ their fields set, plans. Kept in caches of bounded size, so that any number of p
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
@@ -62,7 +61,8 @@ class Evaluator:
         graph = self.network(texts, design)
         found = figures(graph, design)
         if self.reads_quality:
-            found = replace(found, sqnr_db=output_sqnr_db(graph), accuracy=counted_accuracy(graph))
+            sqnr_db = output_sqnr_db(graph, self._original(texts))
+            found = replace(found, sqnr_db=sqnr_db, accuracy=counted_accuracy(graph))
         return found
 
     @property
@@ -72,22 +72,29 @@ class Evaluator:
 
     def network(self, texts: Mapping[str, str], design: Design) -> Workload:
         """The network of a point, in the formats that it runs in."""
-        spec, kinds = self.space.spec, self.kinds
-        parameters = tuple(
-            (name.removeprefix(PARAMETER), int(float(text)))
-            for name, text in texts.items()
-            if kinds[name] == "parameter"
-        )
-        name, recipe = texts.get("workload", spec.workloads[0]), texts.get("recipe", NO_RECIPE)
-        graph = self._networks(name, parameters, recipe)
+        graph = self._networks(*self._named(texts), texts.get("recipe", NO_RECIPE))
         dtype, weight_dtype = texts.get("dtype"), texts.get("weight_dtype")
         kept = graph.formats_chosen or design.host_device
         if dtype is not None or weight_dtype is not None or not kept:
             graph = graph.astype(dtype or design.device_spec.dtype, weight_dtype)
         return lowered(graph, make_machine(design))
 
+    def _original(self, texts: Mapping[str, str]) -> Workload:
+        """The network of a point before its recipe, in the formats that its file states."""
+        return self._networks(*self._named(texts), NO_RECIPE)
+
+    def _named(self, texts: Mapping[str, str]) -> tuple[str, tuple[tuple[str, int], ...]]:
+        """The name and the parameters of a point's network."""
+        kinds = self.kinds
+        parameters = tuple(
+            (name.removeprefix(PARAMETER), int(float(text)))
+            for name, text in texts.items()
+            if kinds[name] == "parameter"
+        )
+        return texts.get("workload", self.space.spec.workloads[0]), parameters
+
     def _network(self, name: str, parameters: tuple[tuple[str, int], ...], recipe: str) -> Workload:
-        graph = load_workload(name, dims=dict(parameters))
+        graph = load_workload(name, seed=self.space.seed, dims=dict(parameters))
         if recipe == NO_RECIPE:
             return graph
         return apply_recipe(graph, load_recipe(recipe), seed=self.space.seed)
@@ -107,8 +114,6 @@ def run_arguments(space: Space, texts: Mapping[str, str]) -> dict[str, object]:
     for name, text in texts.items():
         if kinds[name] == "parameter":
             found[name.removeprefix(PARAMETER)] = int(float(text))
+    if space.seed:
+        found["seed"] = space.seed
     return found
-
-
-def finite(value: float) -> bool:
-    return not math.isnan(value)

@@ -1,5 +1,5 @@
-"""What number formats and compression leave of a network's answers, once for each network: signal over noise at
-its outputs, and right answers on the test images that ship."""
+"""What number formats and compression leave of a network's answers, once for each network: signal over noise
+at its outputs, and right answers on the test images that ship."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from hwsim.compress.accuracy import Labelled, accuracy, load_labelled
 from hwsim.functional import execute_stored
 from hwsim.functional.execute import activations
+from hwsim.functional.flow import given_or_drawn
 from hwsim.workload import Workload
 
 # Networks that ship with trained weights -> the data set whose images they name.
@@ -18,15 +19,17 @@ TEST_IMAGES = {"digits_mlp": "digits", "digits_cnn": "digits"}
 
 
 @lru_cache(maxsize=256)
-def output_sqnr_db(graph: Workload) -> float:
-    """Signal over noise of the worst output, in dB, of the network in its own formats against itself in
-    float64, on the input that its seed draws. Infinite without noise."""
-    stored = execute_stored(graph, {}, keep=graph.outputs)
-    wanted = activations(graph, {})
+def output_sqnr_db(graph: Workload, original: Workload) -> float:
+    """Signal over noise of the worst output, in dB, of a network in its own formats against `original`, what
+    it was before any compression, in float64; both on the input that the network's seed draws. Infinite
+    without noise."""
+    inputs = {name: given_or_drawn(graph, name, {}) for name in graph.inputs}
+    stored = execute_stored(graph, inputs, keep=graph.outputs)
+    wanted = activations(original, inputs)
     found = []
-    for name in graph.outputs:
-        signal = float(np.sum(wanted[name] ** 2))
-        noise = float(np.sum((stored[name].reals - wanted[name]) ** 2))
+    for after, before in zip(graph.outputs, original.outputs, strict=True):
+        signal = float(np.sum(wanted[before] ** 2))
+        noise = float(np.sum((stored[after].reals.reshape(-1) - wanted[before].reshape(-1)) ** 2))
         found.append(math.inf if not noise else 10 * math.log10(signal / noise) if signal else -math.inf)
     return min(found)
 

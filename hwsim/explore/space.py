@@ -151,12 +151,12 @@ class Space:
 
 
 def read_space(name_or_path: str | Path, overrides: tuple[str, ...] = ()) -> SpaceSpec:
-    """A space file by its path, or by a name that is looked up as `hwsim.library` does, with fields changed."""
+    """A space file by its path, or by a name that `hwsim.library` looks up, with fields changed."""
     return load_yaml(find("spaces", name_or_path), SpaceSpec, overrides)
 
 
 def load_space(space: str | Path | SpaceSpec) -> Space:
-    """The space of a file or of a name that `hwsim list spaces` shows, every axis checked against what it sets.
+    """The space of a file, or of a name of `hwsim list spaces`, every axis checked against what it sets.
     Raises SpecError with every problem."""
     spec = space if isinstance(space, SpaceSpec) else read_space(space)
     problems: list[Problem] = []

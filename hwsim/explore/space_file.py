@@ -102,7 +102,12 @@ class SpaceSpec(Spec):
     method: Annotated[MethodSpec, by_kind(*METHODS)] = field(
         "How points are chosen; every one unless stated.", default=GridSpec(kind="grid")
     )
-    seed: int = field("Seed of drawn points and of recipes.", default=0, ge=0, le=2**63 - 1)
+    seed: int = field(
+        "Seed of drawn points, of recipes, and of weights that networks do not bring.",
+        default=0,
+        ge=0,
+        le=2**63 - 1,
+    )
 
     def check(self) -> Iterator[tuple[str, str]]:
         if not _NAME.fullmatch(self.name):

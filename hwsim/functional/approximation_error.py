@@ -85,7 +85,7 @@ def _softmax_error(op: Operator, shares: Float64Array) -> Float64Array:
     axes = tuple(range(axis, shares.ndim)) if given.get("flattened") else (axis,)
     with np.errstate(divide="ignore", invalid="ignore"):
         # Halvings of each power; a share of nothing is cut off whatever they are.
-        halvings = np.log2(shares.max(axis=axes, keepdims=True) / shares)
+        halvings = np.log2(shares.max(axis=axes, keepdims=True)) - np.log2(shares)
     halvings = np.clip(np.nan_to_num(halvings, nan=0.0, posinf=64.0), 0.0, 64.0)
     each = POLYNOMIAL + (halvings + 3) * 2.0**-EXP_FRACTION
     common = (shares * each).sum(axis=axes, keepdims=True)
@@ -107,6 +107,8 @@ def _norm_error(op: Operator, problem: Norm, inputs: Sequence[Stored]) -> Float6
         off = step + np.minimum(variance / spread, math.sqrt(variance))
         least = np.maximum(spread - off, step)
         error = (mean + np.abs(from_mean) * off / spread) / least + 2.0 ** -(NORM_FRACTION + 1)
+    # Without epsilon, equal numbers are nothing over nothing: what double precision leaves of that is noise.
+    error = np.where(spread <= 2.0**-40 * np.abs(units).max(axis=1, keepdims=True), np.inf, error)
     found: Float64Array = np.nan_to_num(error, nan=0.0, posinf=2.0**60).reshape(x.values.shape)
     if len(inputs) > 1:
         along = np.abs(inputs[1].reals)

@@ -73,7 +73,8 @@ def draw_compression(table: Record, origin: Origin) -> bytes:
 def _cards(table: Record) -> list[tuple[str, str, str]]:
     """Heading, figure and remark of what the page says first."""
     totals = table["totals"]
-    whole = f"{_times(totals['network_ratio'])} with {_size(totals['other_bits'])} of biases and constants"
+    others = f"{_size(totals['other_bits'])} of biases, tables and constants"
+    whole = f"{_times(totals['network_ratio'])} with {others}"
     cards = [
         ("Weights stored", _size(totals["stored_bits"]), f"for {_size(totals['dense_bits'])} before"),
         ("Smaller", _times(totals["ratio"]), whole),

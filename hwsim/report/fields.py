@@ -18,7 +18,7 @@ from hwsim.files import read_file
 from hwsim.units import format_bytes
 
 MAX_FILE_BYTES = 256 * 2**20  # of one file, unpacked: a trace of 50,000 tiles takes about 10 MB
-CURE = "make the folder anew with the command that wrote it"
+CURE = "make the folder again with `hwsim run`, or the command that wrote it"
 _WHOLE = re.compile(r"\d{1,19}", re.ASCII)
 
 

@@ -18,9 +18,9 @@ const opened = (() => {
     if (of("weight_dtype")) run.push("--weight-dtype", of("weight_dtype"));
     for (const axis of own) if (axis.kind === "field") run.push("--set", `${axis.name}=${axis.text(i)}`);
     const join = (words) => words.map(quoted).join(" ");
-    if (recipe === "none") return join(["hwsim", "run", workload, ...run, ...parameters]);
-    const folder = `${workload}-${recipe}`.replace(/[^A-Za-z0-9_-]+/g, "_");
     const seed = page.seed ? ["--seed", String(page.seed)] : [];
+    if (recipe === "none") return join(["hwsim", "run", workload, ...run, ...parameters, ...seed]);
+    const folder = `${workload}-${recipe}`.replace(/[^A-Za-z0-9_-]+/g, "_");
     const first = ["hwsim", "compress", workload, "--recipe", recipe, ...parameters, ...seed, "--out", folder];
     return `${join(first)}\n${join(["hwsim", "run", `./${folder}`, ...run])}`;
   }

@@ -15,13 +15,12 @@ from hwsim.result.tables import Columns
 class Verification:
     """One row an operator whose results were compared with the reference. `exact` rows agree bit for bit;
     for the others `max_error` is the largest difference and `bound` what was allowed there, both absolute,
-    `max_units` is the largest in units of the last place of integers (0 for floats),
-    and `used` the largest share of its bound that any element took. `sqnr_db` is the signal to quantisation
-    noise against a float64 flow of the whole network (infinite where nothing was lost), for each network
-    output in `output_sqnr_db` too. `outputs` are the numbers that the machine computed, as reals. `scheme`
-    says how numbers were stored. `unexecuted` names operators whose tiles say how much they fetch and
-    multiply and not which elements: the reference computed them for the others to read, and they have no
-    row."""
+    `max_units` the largest in units of the last place of integers (0 for floats), and `used` the largest
+    share of its bound that any element took. `sqnr_db` is the signal to quantisation noise against a float64
+    flow of the whole network (infinite where nothing was lost), for each network output in `output_sqnr_db`
+    too. `outputs` are the numbers that the machine computed, as reals. `scheme` says how numbers were stored.
+    `unexecuted` names operators whose tiles say how much they fetch and multiply and not which elements: the
+    reference computed them for the others to read, and they have no row."""
 
     workload: str
     design: str

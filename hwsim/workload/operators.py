@@ -146,10 +146,10 @@ class View:
 @dataclass(frozen=True, slots=True)
 class Transfer:
     """Network inputs or outputs between the outside and a device, or results between two devices. No front
-    end makes one: the pipeline puts them around operators. `direction` is "in", "out" or "background" (traffic
-    of neighbouring batches that shares the link while this one computes); where devices share a network,
-    "send" and "receive" are what a transfer is at its ends and "link" the whole of it. `to_memory` when the
-    tensor has no room on chip."""
+    end makes one: the pipeline puts them around operators. `direction` is "in", "out" or "background", the
+    traffic of neighbouring batches that shares the link while this one computes; where devices share a
+    network, "send" and "receive" are what a transfer is at its ends and "link" the whole of it. `to_memory`
+    when the tensor has no room on chip."""
 
     kind: ClassVar[str] = "transfer"
     direction: str

@@ -44,7 +44,7 @@ def convolutions(draw: st.DrawFn, dtype: str) -> Workload:
     )  # fmt: skip
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(st.data())
 def test_numbers_are_right_and_every_tile_counts(data: st.DataObject) -> None:
     design, dtype = data.draw(machines())

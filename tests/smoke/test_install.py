@@ -114,7 +114,7 @@ def check_summary(summary: dict[str, object]) -> None:
 
 def test_wheel_holds_what_it_must(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
-    for shelf in ("workloads", "designs"):
+    for shelf in ("workloads", "designs", "recipes", "spaces"):
         files = [path for path in (ROOT / shelf).rglob("*") if path.is_file()]
         assert files
         assert {f"hwsim/_shipped/{path.relative_to(ROOT).as_posix()}" for path in files} <= names

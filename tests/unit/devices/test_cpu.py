@@ -26,7 +26,7 @@ from hwsim.design.kinds.cpu import (
 from hwsim.devices.cpu import CpuDevice, lower
 from hwsim.devices.cpu_gemm import Block, block_demands, grids
 from hwsim.devices.cpu_stream import csr_bytes, cut
-from hwsim.errors import CheckError, UnsupportedError
+from hwsim.errors import CheckError
 from hwsim.pipeline import prepare, run
 from hwsim.plan.residency import Operand, Residency, WeightStorage
 from hwsim.sim import simulate

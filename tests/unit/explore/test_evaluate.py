@@ -99,3 +99,13 @@ def test_a_recipe_is_an_axis(tmp_path: Path) -> None:
     found = space(tmp_path, text)
     plain, pruned = Evaluator(found).evaluate(found.grid(0, 2)).metrics["weight_bytes"]
     assert pruned < plain / 10
+
+
+def test_the_seed_is_that_of_the_weights_too(tmp_path: Path) -> None:
+    text = "name: seeded\nworkloads: [eie_nt_we]\ndesigns: [eie_64pe]\nseed: 5\naxes: {fifo_depth: [4]}\n"
+    found = space(tmp_path, text)
+    (latency_s,) = Evaluator(found).evaluate(found.grid(0, 1)).metrics["latency_s"]
+    given = run_arguments(found, found.texts([0]))
+    assert given["seed"] == 5
+    assert latency_s == hwsim.run("eie_nt_we", "eie_64pe", overrides=["fifo_depth=4"], seed=5).latency_s
+    assert latency_s != hwsim.run("eie_nt_we", "eie_64pe", overrides=["fifo_depth=4"]).latency_s

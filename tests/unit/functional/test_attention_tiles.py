@@ -129,7 +129,7 @@ def test_parts_that_are_added_without_their_maximum_are_caught(monkeypatch: pyte
     assert caught("parts", lambda plan: plan)
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(st.data())
 def test_attention_of_any_shape_is_right(data: st.DataObject) -> None:
     groups = data.draw(st.sampled_from((1, 2)))
@@ -142,8 +142,6 @@ def test_attention_of_any_shape_is_right(data: st.DataObject) -> None:
         "masked": data.draw(st.booleans()),
         "scale": data.draw(st.sampled_from((0.35, 1.0, 40.0))),
     }
-    if max(queries, keys) != keys:
-        keys = queries
     design, dtype = data.draw(
         st.sampled_from(
             (("generic_x86", "fp32"), ("v100", "fp16"), ("a100", "bf16"), ("h100", "fp16"), ("t4", "int8"),
