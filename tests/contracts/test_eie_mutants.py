@@ -12,17 +12,16 @@ import numpy as np
 import pytest
 
 import hwsim.checks.rules as rules
-import hwsim.cost.price as price
 import hwsim.devices.eie as eie
 import hwsim.devices.eie_matrix as eie_matrix
 import hwsim.devices.eie_tiles as eie_tiles
 import hwsim.devices.eie_weights as eie_weights
 import hwsim.kernels.eie_array as eie_array
 import hwsim.pipeline as route
-from hwsim.devices.kinds import make_device
 from hwsim.errors import HwsimError
 from hwsim.workload import conv2d, load_workload, matvec
 from tests.hand_worked_eie import CASES, busy, counts, run_case, split
+from tests.kept import forget
 from tests.oracles.eie_array import Array
 from tests.sparse import SPARSE
 
@@ -319,17 +318,14 @@ FAULTS: dict[str, Callable[[Patch], None]] = {
 def _no_memory_of_other_faults() -> Iterator[None]:
     """What is kept between runs would hide a fault, or outlive it."""
 
-    def forget() -> None:
-        kept = (
-            make_device, route.prepare, price._price_actions, price._area_table, eie_matrix.read_matrix,
-            eie_weights.column_parts, rules.nonzero_products,
-        )  # fmt: skip
-        for cached in kept:
+    def forget_all() -> None:
+        forget()
+        for cached in (eie_matrix.read_matrix, eie_weights.column_parts, rules.nonzero_products):
             cached.cache_clear()
 
-    forget()
+    forget_all()
     yield
-    forget()
+    forget_all()
 
 
 def test_without_a_fault_all_judges_are_content() -> None:

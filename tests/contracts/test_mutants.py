@@ -10,25 +10,28 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cached_property
+from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
-import hwsim.cost.price as price
 import hwsim.devices.systolic as systolic
 import hwsim.devices.systolic_gemm as systolic_gemm
 import hwsim.devices.systolic_pipeline as systolic_pipeline
 import hwsim.pipeline as route
 import hwsim.plan.residency as residency
-from hwsim.devices.kinds import make_device
+from hwsim import preparation
 from hwsim.errors import HwsimError
 from hwsim.plan import Plan, Resource
 from hwsim.workload import conv2d, matmul
 from hwsim.workload.operators import Conv2d
 from tests.hand_worked import CASES, GEMM_ENERGY_PJ, TINY, TINY_AREA_UM2, run_case
+from tests.kept import forget
 from tests.oracles.systolic_array import run_output_stationary, run_stationary
+
+placed = import_module("hwsim.placement.price")  # whose package has a function of that name
 
 Patch = pytest.MonkeyPatch
 
@@ -120,32 +123,37 @@ def caught_by() -> list[str]:
 
 def durations(change: Callable[[int], int]) -> Callable[[Patch], None]:
     right = Resource.duration_ps
-    return lambda patch: patch.setattr(
-        Resource, "duration_ps", lambda self, amount: change(right(self, amount))
-    )
+    return lambda patch: lasting(patch, lambda self, amount: change(right(self, amount)))
 
 
 def rounding_down(patch: Patch) -> None:
-    def floored(self: Resource, amount: int) -> int:
-        return 0 if self.rate is None else int(amount * 10**12 / self.rate)
+    lasting(patch, lambda self, amount: 0 if self.rate is None else int(amount * 10**12 / self.rate))
 
-    patch.setattr(Resource, "duration_ps", floored)
+
+def lasting(patch: Patch, one: Callable[[Resource, int], int]) -> None:
+    """Durations of single amounts and of many."""
+    patch.setattr(Resource, "duration_ps", one)
+    patch.setattr(
+        Resource,
+        "durations_ps",
+        lambda self, amounts: np.array([one(self, a) for a in amounts.tolist()], dtype=np.int64),
+    )
 
 
 def doubled_energy(patch: Patch) -> None:
-    right = route.price_actions
+    right = placed.price_actions
 
     def doubled(*given: Any) -> Any:
         found = right(*given)
         return SimpleNamespace(pj_per_count=2 * found.pj_per_count, sources=found.sources)
 
-    patch.setattr(route, "price_actions", doubled)
+    patch.setattr(placed, "price_actions", doubled)
 
 
 def halved_area(patch: Patch) -> None:
-    right = route.area_table
+    right = placed.area_table
     patch.setattr(
-        route,
+        placed,
         "area_table",
         lambda *given: (lambda found: replace(found, area_mm2=tuple(a / 2 for a in found.area_mm2)))(
             right(*given)
@@ -307,9 +315,9 @@ def stall_of_wrong_name(patch: Patch) -> None:
 
 
 def waits_forgotten(patch: Patch) -> None:
-    right = route.join_plans
+    right = preparation.join_plans
     patch.setattr(
-        route, "join_plans", lambda pipeline, plans, waits: right(pipeline, plans, [{} for _ in waits])
+        preparation, "join_plans", lambda pipeline, plans, waits: right(pipeline, plans, [{} for _ in waits])
     )
 
 
@@ -373,11 +381,6 @@ FAULTS: dict[str, Callable[[Patch], None]] = {
 @pytest.fixture(autouse=True)
 def _no_memory_of_other_faults() -> Iterator[None]:
     """What is kept between runs would hide a fault, or outlive it."""
-
-    def forget() -> None:
-        for kept in (make_device, route.prepare, price._price_actions, price._area_table):
-            kept.cache_clear()
-
     forget()
     yield
     forget()

@@ -17,7 +17,7 @@ from hwsim.errors import HwsimError
 from hwsim.schema import Source
 from hwsim.workload import Workload
 from hwsim.workload.frontends.onnx import read_onnx
-from hwsim.workload.frontends.onnx_layers import LOWER
+from hwsim.workload.frontends.onnx_table import LOWER
 from hwsim.workload.frontends.yaml import read_yaml
 
 LIGHT = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
