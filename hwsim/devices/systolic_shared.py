@@ -49,7 +49,7 @@ class SharedPlans:
         """Of the mappings of a product that `make` makes with their plans, the first with the least floor.
         Where shifting in and computing take turns (`in_turns`), the array does both."""
         if key not in self._found:
-            made = ((mapping, plan, _amounts(plan, in_turns)) for mapping, plan in make())
+            made = ((mapping, plan, asked(plan, in_turns)) for mapping, plan in make())
             self._found[key] = tuple(Candidate(*one) for one in made)
         chosen: Candidate = min(self._found[key], key=lambda one: one.floor_ps(pipeline))
         return chosen.mapping, _at_rates(chosen.plan, pipeline)
@@ -66,7 +66,8 @@ def _at_rates(plan: Plan, pipeline: Pipeline) -> Plan:
     return plan if plan.pipeline is pipeline else plan.at_rates(pipeline)
 
 
-def _amounts(plan: Plan, in_turns: bool) -> tuple[tuple[int, int], ...]:
+def asked(plan: Plan, in_turns: bool) -> tuple[tuple[int, int], ...]:
+    """What a plan asks of each resource with one server, by its place in the pipeline."""
     totals: dict[str, int] = {}
     for stage, total in zip(plan.pipeline.stages, plan.stage_totals.tolist(), strict=True):
         name = "array" if in_turns and stage.name == "shift" else stage.resource

@@ -57,6 +57,12 @@ def test_what_decides_times_changes_the_key(name: str, override: str) -> None:
 
 def test_conditions_and_descriptions_are_no_part_of_it() -> None:
     key = timing_key(load_design("v100").device_spec)
-    for override in ("cache_state=hot", "harness=deepbench", "dtype=fp32", "published.tdp=9 W"):
+    for override in (
+        "cache_state=hot",
+        "harness=deepbench",
+        "launch=9 us",
+        "dtype=fp32",
+        "published.tdp=9 W",
+    ):
         assert timing_key(load_design("v100", (override,)).device_spec) == key
-    assert CONDITIONS == ("cache_state", "harness", "dtype")
+    assert CONDITIONS == ("cache_state", "harness", "launch", "dtype")
