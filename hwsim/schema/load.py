@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path as FilePath
 from typing import Any, TypeVar
 
@@ -53,7 +54,7 @@ def load_source(
     source: Source, spec: type[S], overrides: Overrides = (), *, prepare: Prepare | None = None
 ) -> S:
     """As `load_yaml`, for bytes already read."""
-    tree, problems = read_tree(_text(source), source.path)
+    tree, problems = _read(source)
     if tree.children is None:
         message = "holds no `key: value` lines"
         raise SpecError(tree.place.problem((), message))
@@ -62,6 +63,13 @@ def load_source(
     tree, applied, refused = apply_overrides(tree, spec, overrides)
     loaded = validate_tree(tree, spec, problems + refused)
     return loaded.with_origin(Origin(source.path, source.sha256, applied, tree))
+
+
+@lru_cache(maxsize=64)
+def _read(source: Source) -> tuple[Node, list[Problem]]:
+    """The tree of a file and its problems, of equal bytes once: reading YAML takes longer than all else that
+    an override asks for. Neither is changed by those who get it."""
+    return read_tree(_text(source), source.path)
 
 
 def override_spec(spec: S, overrides: Overrides) -> S:

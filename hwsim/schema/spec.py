@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from fractions import Fraction
+from functools import cache
 from typing import Annotated, Any, ClassVar, Final, Literal, Self, get_args, get_origin
 
 from pydantic import (
@@ -99,6 +100,7 @@ def file_key(name: str) -> str:
     return name.removesuffix(suffix) if suffix else name
 
 
+@cache
 def file_keys(spec: type[Spec]) -> tuple[str, ...]:
     """The keys that a section of this spec may hold."""
     return tuple(file_key(name) for name in spec.declared)
