@@ -10,8 +10,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hwsim.units import PS_PER_S
-
 Float64Array = NDArray[np.float64]
 
 OK, REFUSED, UNSUPPORTED, NO_ROOM, FAULT = range(5)
@@ -119,7 +117,3 @@ def minimised(objectives: Sequence[str], metrics: Mapping[str, Float64Array]) ->
     """(n, objectives) metrics with the sign that makes less better."""
     columns = [SIGNS[METRICS[name].better] * metrics[name] for name in objectives]
     return np.stack(columns, axis=1) if columns else np.zeros((0, 0))
-
-
-def makespan_s(makespan_ps: int) -> float:
-    return makespan_ps / PS_PER_S

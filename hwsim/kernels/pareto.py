@@ -5,10 +5,22 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from hwsim.kernels.compile import compiled_in_place
+from hwsim.kernels.compile import compiled_in_place, inlined
 
 Float64Array = NDArray[np.float64]
 Int64Array = NDArray[np.int64]
+
+
+@inlined
+def _dominates(by: Float64Array, other: int, values: Float64Array, i: int) -> bool:
+    """Whether row `other` of `by` is nowhere worse than row i of `values`, and somewhere better."""
+    better = False
+    for d in range(values.shape[1]):
+        if by[other, d] > values[i, d]:
+            return False
+        if by[other, d] < values[i, d]:
+            better = True
+    return better
 
 
 @compiled_in_place
@@ -16,14 +28,7 @@ def unmark_dominated(values: Float64Array, by: Float64Array, keep: NDArray[np.bo
     """`keep` (n,) becomes false for points (n, m) that one of `by` (few, m) dominates."""
     for i in range(values.shape[0]):
         for other in range(by.shape[0]):
-            no_worse, better = True, False
-            for d in range(values.shape[1]):
-                if by[other, d] > values[i, d]:
-                    no_worse = False
-                    break
-                if by[other, d] < values[i, d]:
-                    better = True
-            if no_worse and better:
+            if _dominates(by, other, values, i):
                 keep[i] = False
                 break
 
@@ -62,14 +67,7 @@ def mark_any(values: Float64Array, archive: Int64Array, keep: NDArray[np.bool_])
         keep[i] = True
         for at in range(held):
             other = archive[at]
-            no_worse, better = True, False
-            for d in range(values.shape[1]):
-                if values[other, d] > values[i, d]:
-                    no_worse = False
-                    break
-                if values[other, d] < values[i, d]:
-                    better = True
-            if no_worse and better:
+            if _dominates(values, other, values, i):
                 keep[i] = False
                 # What dominates one point often dominates the next too.
                 archive[at], archive[0] = archive[0], other

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from hwsim.kernels.compile import compiled_in_place
+from hwsim.kernels.compile import compiled_in_place, inlined
 
 Float64Array = NDArray[np.float64]
 Int64Array = NDArray[np.int64]
@@ -32,6 +32,12 @@ def normalise_rows(x: Float64Array, centred: bool, epsilon: float) -> None:
             x[i, j] *= factor
 
 
+@inlined
+def _hidden(key: int, place: int, causal: bool, window: int) -> bool:
+    """Whether a query at `place` does not see `key`."""
+    return (causal and key > place) or (window > 0 and (key - place >= window or place - key >= window))
+
+
 @compiled_in_place
 def mask_rows(x: Float64Array, queries: int, causal: bool, window: int) -> None:
     """Minus infinity at places of x (rows, keys) that row i, which is query i mod `queries`, does not see."""
@@ -39,7 +45,7 @@ def mask_rows(x: Float64Array, queries: int, causal: bool, window: int) -> None:
     for i in range(x.shape[0]):
         place = keys - queries + i % queries
         for j in range(keys):
-            if (causal and j > place) or (window > 0 and (j - place >= window or place - j >= window)):
+            if _hidden(j, place, causal, window):
                 x[i, j] = -math.inf
 
 
@@ -156,10 +162,7 @@ def attend(
                 peak = most[part, h, i]
                 for j in range(first, last):
                     score = -math.inf
-                    hidden = (causal and j > place) or (
-                        window > 0 and (j - place >= window or place - j >= window)
-                    )
-                    if not hidden:
+                    if not _hidden(j, place, causal, window):
                         score = 0.0
                         for d in range(size):
                             score += q[h, i, d] * k[g, j, d]

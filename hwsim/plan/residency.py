@@ -169,15 +169,7 @@ def schedule(
     alive = _occupancy([life for life in lives if life.tensor in spilled - staying], len(order))
     in_memory = weight_bytes + sum(life.size_bytes for life in lives if life.tensor in staying)
     in_memory += int(alive.max(initial=0))
-    if memory_bytes is not None and in_memory > memory_bytes:
-        cached = sum(t.size_bytes for t in workload.tensors.values() if t.role == "cache")
-        caches = f", caches {format_bytes(cached)}" if cached else ""
-        raise CapacityError(
-            f"{workload.name} needs {format_bytes(in_memory)} of device memory (weights "
-            f"{format_bytes(weight_bytes - cached)}{caches}), and the device has "
-            f"{format_bytes(memory_bytes)}: use a smaller number format, batch or workload, or a design with "
-            "more memory"
-        )
+    _check_memory(workload, weight_bytes, in_memory, memory_bytes)
     meet = _Meeting(workload, root, places, storage, contents or {})
     occupancy = _occupancy(resident, len(order))
     return Schedule(
@@ -188,6 +180,19 @@ def schedule(
         int(occupancy.max(initial=0)),
         in_memory,
     )
+
+
+def _check_memory(workload: Workload, weight_bytes: int, in_memory: int, memory_bytes: int | None) -> None:
+    """Raise CapacityError where weights, caches and what is spilled have no room in the memory."""
+    if memory_bytes is not None and in_memory > memory_bytes:
+        cached = sum(t.size_bytes for t in workload.tensors.values() if t.role == "cache")
+        caches = f", caches {format_bytes(cached)}" if cached else ""
+        raise CapacityError(
+            f"{workload.name} needs {format_bytes(in_memory)} of device memory (weights "
+            f"{format_bytes(weight_bytes - cached)}{caches}), and the device has "
+            f"{format_bytes(memory_bytes)}: use a smaller number format, batch or workload, or a design with "
+            "more memory"
+        )
 
 
 def _order(workload: Workload, background_share: float) -> list[Operator]:
