@@ -175,7 +175,7 @@ def check_axes(spec: SpaceSpec, axes: Sequence[Axis], hashes: dict[str, str]) ->
             except HwsimError as error:
                 problems.append(problem_at(spec, ("axes", axis.name), _brief(error)))
     if problems:
-        raise SpecError(problems)
+        raise SpecError(list(dict.fromkeys(problems)))  # a field that is not there is told once, not by value
 
 
 def _brief(error: HwsimError) -> str:

@@ -182,10 +182,14 @@ def load_space(space: str | Path | SpaceSpec) -> Space:
     axes = [conditional(spec, axis, axes) for axis in axes]
     check_axes(spec, axes, hashes)
     known = {*METRICS, *(axis.name for axis in axes)}
+    first = np.zeros(1, dtype=np.int64)
+    sample = {name: np.zeros(1) for name in METRICS} | {axis.name: axis.column(first) for axis in axes}
     constraints = []
     for i, text in enumerate(spec.constraints):
         try:
-            constraints.append(read_condition(text, known))
+            condition = read_condition(text, known)
+            condition.holds(sample)  # what cannot be compared is told now, and not by the first point
+            constraints.append(condition)
         except SpecError as error:
             problems.append(problem_at(spec, ("constraints", i), str(error)))
     if problems:
