@@ -26,7 +26,7 @@ help:
 	@echo 'make kills       kill sweeps at 25 random moments, and see that nothing is lost'
 	@echo 'make fuzz        feed hwsim 100,000 bad inputs, or INPUTS=...'
 	@echo 'make lint        style and format'
-	@echo 'make types       mypy, strict'
+	@echo 'make types       mypy, strict, as on Linux, macOS and Windows'
 	@echo 'make floors      who may import whom'
 	@echo 'make bench       speed, as quoted in the README'
 	@echo 'make validation  write reports/validation/ and the error bands that ship anew'
@@ -74,7 +74,10 @@ lint: $(READY)
 	$(BIN)/ruff format --check --quiet .
 
 types: $(READY)
-	$(BIN)/mypy
+	@for platform in linux darwin win32; do \
+		echo "$$platform"; \
+		$(BIN)/mypy --platform $$platform --cache-dir .cache/mypy/$$platform; \
+	done
 
 floors: $(READY)
 	$(BIN)/lint-imports --no-logo --cache-dir .cache/import-linter

@@ -27,6 +27,7 @@ from hwsim.cli.main import COMMANDS, main
 from hwsim.cost.technology import technology_rows
 from hwsim.design import Design, load_design
 from hwsim.devices import make_device
+from hwsim.explore.space_file import METHODS, AxisSpec, SpaceSpec
 from hwsim.schema import Spec, json_schema, kind_words
 from hwsim.schema.spec import file_key
 from hwsim.schema.wording import format_value
@@ -241,6 +242,17 @@ def layers() -> str:
     return "\n\n".join(pieces)
 
 
+def methods() -> str:
+    """The methods of a space, each with its fields."""
+    pieces = []
+    for method in METHODS:
+        words = ", ".join(f"`{word}`" for word in kind_words(method))
+        pieces.append(f"### {words}\n\n{inspect.cleandoc(method.__doc__ or '')}")
+        if set(method.declared) - {"kind"}:
+            pieces.append(fields(method, but=("kind",)))
+    return "\n\n".join(pieces)
+
+
 def technology() -> str:
     rows = []
     for row in technology_rows():
@@ -343,6 +355,9 @@ PIECES: dict[str, Callable[[], str]] = {
     "fields of a workload": lambda: fields(WorkloadSpec),
     "fields of every layer": lambda: fields(Layer),
     "layers": layers,
+    "fields of a space": lambda: fields(SpaceSpec),
+    "fields of an axis": lambda: fields(AxisSpec),
+    "methods of a space": methods,
     "technology rows": technology,
     "commands": commands,
     "exit status": exit_status,

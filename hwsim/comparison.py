@@ -7,6 +7,8 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from hwsim.compress.lowering import Given as Choices
+from hwsim.compress.lowering import choice_texts, read_choices
 from hwsim.design import Design, load_design
 from hwsim.errors import (
     CapacityError,
@@ -61,6 +63,7 @@ def compare(
     *,
     dtype: str | None = None,
     weight_dtype: str | None = None,
+    lower: Choices = (),
     timing: str = "auto",
     verify: bool | None = False,
     progress: Progress | None = None,
@@ -76,6 +79,7 @@ def compare(
     anything runs, for what cannot be loaded (all of it at once), and for duplicates.
     """
     formats = [name for name in (dtype, weight_dtype) if name is not None]
+    chosen = read_choices(lower)
     graphs, machines = _loaded(workloads, designs, formats, parameters)
     of_graph, of_machine = _describe_workloads(graphs), _describe_designs(machines)
     rows: list[ComparisonRow] = []
@@ -88,8 +92,9 @@ def compare(
             pair = (form.workload, form.form, form.batch, place.design, place.kind)
             try:
                 result = run(
-                    graph, machine, dtype=dtype, weight_dtype=weight_dtype, timing=timing, verify=verify
-                )
+                    graph, machine, dtype=dtype, weight_dtype=weight_dtype, lower=dict(chosen),
+                    timing=timing, verify=verify,
+                )  # fmt: skip
             except (HwsimError, MemoryError) as error:
                 outcome, reason = _failure(error, f"{graph.name} on {machine.name}: ")
                 rows.append(ComparisonRow(*pair, outcome, reason))
@@ -102,6 +107,7 @@ def compare(
         tuple(rows),
         of_graph,
         tuple(replace(one, unmodelled=tuple(unmodelled[one.design])) for one in of_machine),
+        lowering=choice_texts(chosen),
     )
 
 

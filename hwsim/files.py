@@ -14,20 +14,21 @@ def read_file(path: str | Path, most_bytes: int) -> bytes:
     try:
         status = Path(path).stat()
         if stat.S_ISDIR(status.st_mode):
-            raise _refusal(path, "is a folder; name a file")
+            raise refusal(path, "is a folder; name a file")
         if not stat.S_ISREG(status.st_mode):
-            raise _refusal(path, "is not a regular file")
+            raise refusal(path, "is not a regular file")
         if status.st_size > most_bytes:
             held, most = status.st_size / 2**20, most_bytes // 2**20
-            raise _refusal(path, f"holds {held:,.1f} MiB; at most {most:,} MiB are read")
+            raise refusal(path, f"holds {held:,.1f} MiB; at most {most:,} MiB are read")
         with Path(path).open("rb") as file:
             return file.read(status.st_size)  # and no more, should it grow meanwhile
     except FileNotFoundError:
-        raise _refusal(path, "there is no such file") from None
+        raise refusal(path, "there is no such file") from None
     except (OSError, ValueError) as error:  # ValueError: a path with a NUL in it
         reason = getattr(error, "strerror", None) or str(error)
-        raise _refusal(path, f"cannot be read: {reason}") from None
+        raise refusal(path, f"cannot be read: {reason}") from None
 
 
-def _refusal(path: str | Path, message: str) -> SpecError:
+def refusal(path: str | Path, message: str) -> SpecError:
+    """What is wrong with a file as a whole."""
     return SpecError(Problem(str(path), 0, 0, "", message))

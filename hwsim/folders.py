@@ -1,18 +1,20 @@
-"""Folders that hwsim writes: all of one appears at once or nothing does, and no other files are lost."""
+"""What hwsim writes: all of a file or folder appears at once or nothing does, and no other files are lost."""
 
 from __future__ import annotations
 
 import errno
-import fcntl
+import json
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from hwsim.errors import OutputError
+from hwsim.locks import Lock
 
 _REASONS = {
     errno.EACCES: "permission denied: {cure}, or give yourself the right to write there",
@@ -26,6 +28,10 @@ _REASONS = {
     errno.ENAMETOOLONG: "the name is too long: {cure}",
     errno.ELOOP: "its symbolic links lead in a circle: {cure}",
 }
+# Windows renames no file that is open, and no folder that holds one. Programs that look at every new file
+# have them open for a moment.
+_OPEN = "permission denied, or a program has it open: {cure}, or close that"
+_PAUSES_S = (0.01, 0.03, 0.1, 0.3, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +52,7 @@ class FolderKind:
             ancestor = next((path for path in final.parents if path.exists()), final)
             if not ancestor.is_dir():
                 raise NotADirectoryError(errno.ENOTDIR, "")
-            with _alone_in(ancestor):
+            with _alone_at(final):
                 self._refuse_foreign(final)
             # Only a try tells: rights, read-only file systems and quotas have no common question to ask.
             probe = ancestor / hidden_name("probe")
@@ -78,21 +84,22 @@ class FolderKind:
 
     def told(self, folder: Path, error: OSError | ValueError) -> OutputError:
         """What to say when the file system refuses."""
-        reason = _REASONS.get(getattr(error, "errno", None) or 0, f"{error}; {{cure}}")
+        known = _OPEN if _is_open(error) else _REASONS.get(getattr(error, "errno", None) or 0)
+        reason = known or f"{error}; {{cure}}"
         return OutputError(f"cannot write {folder}: {reason.replace('{cure}', self.cure)}")
 
     def _put(self, partial: Path, final: Path) -> None:
         """Move the finished folder to its name. What stood there is moved aside first, and back if that
         fails."""
         aside = partial.with_suffix(".old")
-        with _alone_in(final.parent):
+        with _alone_at(final):
             self._refuse_foreign(final)
             moved = _rename_if_there(final, aside)
             try:
-                partial.rename(final)
+                _patiently(lambda: partial.rename(final))
             except BaseException:
                 if moved:
-                    aside.rename(final)
+                    _patiently(lambda: aside.rename(final))
                 raise
         shutil.rmtree(aside, ignore_errors=True)
 
@@ -104,7 +111,7 @@ class FolderKind:
             raise OutputError(
                 f"cannot write {folder}: a file of that name is in the way; {self.cure}, or move it"
             )
-        if folder.is_mount() or folder == Path.cwd():
+        if os.path.ismount(folder) or folder == Path.cwd():
             raise OutputError(
                 f"cannot write {folder}: it cannot be replaced as a whole; name a folder inside it"
             )
@@ -125,21 +132,75 @@ def hidden_name(suffix: str) -> str:
     return f".hwsim-{secrets.token_hex(8)}.{suffix}"
 
 
-@contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Hold off other runs that write below `folder`, on file systems that know locks."""
-    handle = os.open(folder, os.O_RDONLY)
+def put_file(final: Path, content: bytes) -> None:
+    """Write a file, whole or not at all. Raises OSError, and ValueError for a path that no file can have."""
+    partial = final.with_name(hidden_name("partial"))
     try:
-        with suppress(OSError):
-            fcntl.flock(handle, fcntl.LOCK_EX)
+        partial.write_bytes(content)
+        _patiently(lambda: partial.replace(final))
+    finally:
+        with suppress(OSError, ValueError):
+            partial.unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str) -> Path:
+    """Write a text file, whole or not at all; folders on the way are made. Raises OutputError."""
+    final = Path(path).absolute()
+    try:
+        if final.is_dir():
+            raise OutputError(f"cannot write {path}: it is a folder; name a file in it")
+        final.parent.mkdir(parents=True, exist_ok=True)
+        put_file(final, text.encode())
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise OutputError(f"cannot write {path}: {reason}; name another file") from error
+    return final
+
+
+def is_marked(path: Path, mark: str) -> bool:
+    """Whether a JSON file says `mark` as its `format`, as those do that hwsim writes."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and found.get("format") == mark
+
+
+@contextmanager
+def _alone_at(folder: Path) -> Iterator[None]:
+    """Hold off other runs that write this folder. Where no lock can be made beside it, nothing else can be
+    either, and whoever tries says why."""
+    lock = Lock(folder.parent / f".hwsim-{folder.name}.lock")
+    with suppress(OSError):
+        lock.take(wait=True)
+    try:
         yield
     finally:
-        os.close(handle)
+        lock.release()
 
 
 def _rename_if_there(path: Path, target: Path) -> bool:
     try:
-        path.rename(target)
+        _patiently(lambda: path.rename(target))
     except FileNotFoundError:
         return False
     return True
+
+
+def _patiently(rename: Callable[[], object]) -> None:
+    """Rename what another program on Windows may have open for a moment."""
+    for pause_s in _PAUSES_S:
+        try:
+            rename()
+        except PermissionError as error:
+            if not _is_open(error):
+                raise
+            time.sleep(pause_s)
+        else:
+            return
+    rename()
+
+
+def _is_open(error: OSError | ValueError) -> bool:
+    """Whether an error can be that of Windows for what is open: access denied, or a sharing violation."""
+    return getattr(error, "winerror", None) in (5, 32)

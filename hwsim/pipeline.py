@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from hwsim.checks import check_result
+from hwsim.compress.lowering import Chosen, Given, choice_texts, read_choices
 from hwsim.design import Design, load_design
 from hwsim.errors import CapacityError, UnsupportedError, VerificationError
 from hwsim.functional import estimate_s, verify_program
-from hwsim.lowering import Given, lowered, read_choices
+from hwsim.lowering import lowered
 from hwsim.placement import Machine, make_machine, prepare, price, read_ahead
 from hwsim.preparation import Prepared
+from hwsim.progress import Progress
 from hwsim.result import Provenance, Result, TimingTable, Trace, UsageTable
 from hwsim.result.bands import ErrorTable
 from hwsim.result.sharing import sharing_note
@@ -29,7 +31,6 @@ from hwsim.workload.operators import OperatorProblem, Transfer
 
 __all__ = ["Prepared", "prepare", "run", "verify"]
 
-Progress = Callable[[int, int], None]
 Phase = Callable[[str], None]
 Overrides = Mapping[str, str] | Sequence[str]
 
@@ -59,17 +60,18 @@ def run(
     of activations (and of weights, unless `weight_dtype` says else); without it what the
     workload was given by `astype` or a constructor, else the design's own.
     `overrides` are "path=value" for design fields; `parameters` (batch=..., seed=...) re-infer the workload.
-    `lower` makes choices of `hwsim.lowering`: {"attention": "unfused"}, or "attention=unfused".
+    `lower` makes choices of `hwsim.compress.lowering`: {"attention": "unfused"}, or "attention=unfused".
     `timing` is "auto", "events" or "fast": the paths agree to the picosecond. `verify` computes the numbers
     of the timed schedule as well and compares them with a reference (None: where that takes a few seconds at
     most). `progress` is called with (tiles done, tiles in all), anew for the numbers; `phase` with what is
     being done before there are tiles to count. Raises HwsimError for bad input, and VerificationError for
     wrong numbers.
     """
-    graph, described, machine = _loaded(workload, design, dtype, weight_dtype, overrides, lower, parameters)
+    chosen = read_choices(lower)
+    graph, described, machine = _loaded(workload, design, dtype, weight_dtype, overrides, chosen, parameters)
     prepared = _prepared(graph, described, machine, phase)
     trace = simulate(prepared.program, timing, progress)
-    result = _result(described, machine, prepared, trace)
+    result = _result(described, machine, prepared, trace, chosen)
     check_result(result)
     said = result.provenance
     must = verify is True
@@ -113,7 +115,8 @@ def verify(
     fixed = None if fixed_point is None else find_fixed_point(fixed_point, rounding)
     if fixed is not None and dtype is None:
         dtype = f"int{fixed.bits}"
-    graph, described, machine = _loaded(workload, design, dtype, weight_dtype, overrides, lower, parameters)
+    chosen = read_choices(lower)
+    graph, described, machine = _loaded(workload, design, dtype, weight_dtype, overrides, chosen, parameters)
     prepared = _prepared(graph, described, machine, phase)
     return _verify(described, prepared, fixed_point=fixed, approximate=approximate, progress=progress)
 
@@ -124,7 +127,7 @@ def _loaded(
     dtype: str | None,
     weight_dtype: str | None,
     overrides: Overrides,
-    lower: Given,
+    chosen: Chosen,
     parameters: Mapping[str, int],
 ) -> tuple[Workload, Design, Machine]:
     """The network in its number formats and as it is lowered, the design, and what runs networks on it.
@@ -135,7 +138,7 @@ def _loaded(
     kept = graph.formats_chosen or described.host_device
     if dtype is not None or weight_dtype is not None or not kept:
         graph = graph.astype(dtype or described.device_spec.dtype, weight_dtype)
-    return lowered(graph, machine, read_choices(lower)), described, machine
+    return lowered(graph, machine, chosen), described, machine
 
 
 def _prepared(graph: Workload, design: Design, machine: Machine, phase: Phase | None = None) -> Prepared:
@@ -177,7 +180,7 @@ def _verify(
     return replace(found, dtype=_formats(prepared))
 
 
-def _result(design: Design, machine: Machine, prepared: Prepared, trace: Trace) -> Result:
+def _result(design: Design, machine: Machine, prepared: Prepared, trace: Trace, chosen: Chosen) -> Result:
     prices = price(design, machine, prepared.keys)
     graph, order = prepared.workload, prepared.schedule
     names = tuple(op.name for op in order.operators)
@@ -200,7 +203,15 @@ def _result(design: Design, machine: Machine, prepared: Prepared, trace: Trace) 
         weights=prepared.weights,
         errors=ErrorTable() if prepared.where else error_table(design, prepared.classes),
         published=design.published,
-        provenance=_provenance(design, machine, prepared, prices.technology, trace.path, shared),
+        provenance=_provenance(
+            design,
+            machine,
+            prepared,
+            technology=prices.technology,
+            timing=trace.path,
+            chosen=chosen,
+            notes=shared,
+        ),
         trace=trace,
     )
 
@@ -252,7 +263,14 @@ def _moved_bytes(problem: OperatorProblem) -> int:
 
 
 def _provenance(
-    design: Design, machine: Machine, prepared: Prepared, technology: str, path: str, shared: tuple[str, ...]
+    design: Design,
+    machine: Machine,
+    prepared: Prepared,
+    *,
+    technology: str,
+    timing: str,
+    chosen: Chosen,
+    notes: tuple[str, ...],
 ) -> Provenance:
     graph = prepared.workload
     ideal = tuple(
@@ -267,7 +285,8 @@ def _provenance(
         overrides=design.overrides,
         parameters=dict(graph.parameters),
         technology=technology,
-        timing=path,
-        notes=(*graph.notes, *prepared.notes, *shared),
+        timing=timing,
+        lowering=choice_texts(chosen),
+        notes=(*graph.notes, *prepared.notes, *notes),
         unmodelled=(NUMBERS_UNMODELLED, *ALWAYS_UNMODELLED, *machine.unmodelled, *ideal),
     )

@@ -26,6 +26,9 @@ from hwsim.workload import Workload
 from hwsim.workload.graph import WEIGHTED, multiplied
 from hwsim.workload.operators import Operator
 
+_DENSE = WeightStorage()
+_NOTHING: Mapping[str, Contents] = MappingProxyType({})
+
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
@@ -170,13 +173,8 @@ def plan_workload(
     check_storage(graph, storage)
     best: tuple[int, Schedule, tuple[Plan, ...]] | None = None
     refusal: CapacityError | None = None
-    chip_bytes = None if device.chip_bytes is None else device.chip_bytes - storage.taken_bytes
     for share in STREAM_SHARES:
-        room = (chip_bytes, device.memory_bytes, device.host_link, share, device.background_share)
-        if order is None and not contents and storage == _DENSE:
-            tried = _scheduled(graph, *room)
-        else:
-            tried = schedule(graph, *room, storage=storage, contents=contents, order=order)
+        tried = scheduled(graph, device, storage, share, contents, order)
         try:
             plans = _plans(device, tried)
         except CapacityError as error:
@@ -200,7 +198,20 @@ def plan_workload(
     return Planned(graph, device, found, plans, storage)
 
 
-_DENSE = WeightStorage()
+def scheduled(
+    graph: Workload,
+    device: Device,
+    storage: WeightStorage,
+    share: int,
+    contents: Mapping[str, Contents] = _NOTHING,
+    order: Sequence[Operator] | None = None,
+) -> Schedule:
+    """The schedule of a network on a device that keeps one part in `share` of its buffer for streaming."""
+    chip_bytes = None if device.chip_bytes is None else device.chip_bytes - storage.taken_bytes
+    room = (chip_bytes, device.memory_bytes, device.host_link, share, device.background_share)
+    if order is None and not contents and storage == _DENSE:
+        return _scheduled(graph, *room)
+    return schedule(graph, *room, storage=storage, contents=contents, order=order)
 
 
 @lru_cache(maxsize=256)
@@ -223,20 +234,31 @@ def _plans(device: Device, order: Schedule) -> tuple[Plan, ...]:
 
 def _busiest_ps(plan: Plan) -> int:
     """Time of the resource that an operator keeps busy longest."""
+    amounts = zip(plan.pipeline.resources, amounts_asked(plan), strict=True)
+    return max(resource.duration_ps(amount) for resource, amount in amounts)
+
+
+def amounts_asked(plan: Plan) -> list[int]:
+    """What an operator asks of each resource of its machine, its servers sharing the work."""
     amounts: dict[str, int] = {}
     for stage, total in zip(plan.pipeline.stages, plan.stage_totals.tolist(), strict=True):
         amounts[stage.resource] = amounts.get(stage.resource, 0) + total
-    return max(r.duration_ps(-(-amounts.get(r.name, 0) // r.servers)) for r in plan.pipeline.resources)
+    return [-(-amounts.get(r.name, 0) // r.servers) for r in plan.pipeline.resources]
 
 
 def make_program(device: Device, order: Schedule, plans: Sequence[Plan]) -> Program:
     """Join the plans of a schedule, with each operator waiting for its producers."""
-    waits: list[dict[str, set[int]]] = [{} for _ in plans]
+    return join_plans(device.pipeline, plans, waits_of(order, device))
+
+
+def waits_of(order: Schedule, device: Device) -> list[dict[str, set[int]]]:
+    """Of each operator the names of its waits, and the operators that each waits for."""
+    waits: list[dict[str, set[int]]] = [{} for _ in order.operators]
     for edge in order.edges:
         consumer, producer = order.operators[edge.consumer], order.operators[edge.producer]
         name = device.wait_name(consumer, edge.operand, producer, edge.place)
         waits[edge.consumer].setdefault(name, set()).add(edge.producer)
-    return join_plans(device.pipeline, plans, waits)
+    return waits
 
 
 def refuse_unsupported(graph: Workload, device: Device) -> None:

@@ -10,6 +10,7 @@ import re
 from fractions import Fraction
 
 PS_PER_S = 10**12
+PS_PER_US = 10**6
 
 _DECIMAL = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15}
 _BINARY = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
@@ -96,3 +97,8 @@ def format_bytes(count: float) -> str:
                 f"{count / scale:.3g} {prefix}" if count / scale < 1000 else f"{count / scale:.0f} {prefix}"
             )
     return f"{count:.0f} B"
+
+
+def counted(count: int, noun: str) -> str:
+    """'1 layer', '1,500 layers'."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 
 from hwsim.design import load_design
 from hwsim.devices import make_device
-from hwsim.functional import verify_program
-from hwsim.plan import Plan, join_plans
+from hwsim.plan import Plan
 from hwsim.preparation import Prepared, prepare
 from hwsim.result import Verification
 from hwsim.workload import Source, Workload
 from hwsim.workload.builder import GraphBuilder, Label
 from hwsim.workload.operators import Step
+from tests.changed_plans import Change, each, verify_changed
 
 BUILTIN = Source("builtin", "constructor", "")
-Change = Callable[[Plan], Plan]
 
 
 def product(
@@ -92,24 +90,8 @@ def plan_of(right: Prepared) -> Plan:
 
 
 def check(workload: Workload, right: Prepared, change: Change = lambda plan: plan) -> Verification:
-    """Verify with the product's plan changed; waits do not matter to numbers."""
-    at = place_of(right)
-    plans = [change(plan) if i == at else plan for i, plan in enumerate(right.plans)]
-    program = join_plans(right.program.pipeline, plans, [{} for _ in plans])
-    return verify_program(workload, right.schedule, program, accumulator_bits=right.accumulator_bits)
-
-
-def each(plan: Plan) -> Plan:
-    """The same plan with a kind of its own for every tile, so that one tile alone can be changed."""
-    kinds = plan.kind_of_tile
-    return replace(
-        plan,
-        kind_of_tile=np.arange(len(kinds), dtype=np.int32),
-        demands=plan.demands[:, kinds].copy(),
-        takes=plan.takes[:, kinds].copy(),
-        frees=plan.frees[:, kinds].copy(),
-        actions={},
-    )
+    """Verify with the product's plan changed."""
+    return verify_changed(workload, right, place_of(right), change, accumulator_bits=right.accumulator_bits)
 
 
 def without_tile(tile: int) -> Change:

@@ -27,7 +27,8 @@ def _numba_cache() -> Path:
     try:
         kept.mkdir(parents=True, exist_ok=True)
     except OSError:
-        return Path(tempfile.gettempdir()) / f"hwsim-numba-{os.getuid()}" / _kernels_key()
+        owner = os.getuid() if hasattr(os, "getuid") else "ours"  # on Windows the folder is each user's own
+        return Path(tempfile.gettempdir()) / f"hwsim-numba-{owner}" / _kernels_key()
     return kept
 
 

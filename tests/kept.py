@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from hwsim import lowering, preparation
 from hwsim.cost import price
-from hwsim.devices import make_device, systolic_shared
+from hwsim.devices import eie_matrix, families, make_device
 
 KEPT = (
-    make_device, preparation.prepare, preparation._scheduled, systolic_shared._plans_of, lowering._lowered,
+    make_device, preparation.prepare, preparation._scheduled, lowering._lowered,
     price._price_actions, price._area_table, price._action_figure, price._part_figures,
 )  # fmt: skip
 
@@ -16,3 +16,5 @@ def forget() -> None:
     """Empty every cache between a workload and its result."""
     for kept in KEPT:
         kept.cache_clear()
+    families.KEPT.clear()
+    eie_matrix.NONZEROS.clear()

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from hwsim.tensor.tensor import Shape, Tensor
 from hwsim.workload import Operator, Source, Step, Workload
-from hwsim.workload.operators import Conv2d, Elementwise, Matmul, OperatorProblem, View
+from hwsim.workload.operators import Conv2d, Elementwise, Matmul, OperatorProblem, Softmax, View
 
 
 def network(
@@ -49,6 +49,20 @@ def residual_network() -> Workload:
             (operator(Elementwise("add", 128, 2), "c1 c2", "s"), (1, 8, 4, 4)),
             (operator(View("flatten", 128), "s", "flat"), (1, 128)),
             (operator(Matmul(1, 1, 10, 128), "flat w3", "y"), (1, 10)),
+        ],
+        ["y"],
+    )
+
+
+def sandwich() -> Workload:
+    """A softmax between two products: x is 24 bytes, h and s 32, y 16."""
+    return network(
+        {"x": (4, 6)},
+        {"w1": (6, 8), "w2": (8, 4)},
+        [
+            (operator(Matmul(1, 4, 8, 6), "x w1", "h"), (4, 8)),
+            (operator(Softmax(4, 8), "h", "s"), (4, 8)),
+            (operator(Matmul(1, 4, 4, 8), "s w2", "y"), (4, 4)),
         ],
         ["y"],
     )

@@ -1,11 +1,10 @@
-"""What tests of a sweep's page in Chromium share: opening it, setting its controls, and finding marks and
-axes on the screen."""
+"""What tests of a sweep's page in Chromium share: setting its controls, and finding marks and axes on the
+screen."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 
@@ -13,16 +12,6 @@ from tests.browser import Browser
 from tests.swept_points import sample_points
 
 COUNT = 300
-
-
-def fresh(chromium: Browser, folder: Path, width: int = 1280, scheme: str = "light") -> Browser:
-    chromium.show(width, scheme)
-    chromium.log("browser")
-    chromium.requests()
-    chromium.open((folder / "report.html").as_uri())
-    # Places on the screen hold still for the mouse.
-    chromium.run("document.documentElement.style.scrollBehavior = 'auto'")
-    return chromium
 
 
 def until(asked: Callable[[], object]) -> None:

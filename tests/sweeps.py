@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hwsim.explore.axes import IntArray
+from hwsim.arrays import Int64Array
 from hwsim.explore.outcome import UNSUPPORTED, Found, Outcomes, outcomes
 from hwsim.explore.space import Space
 from tests.conftest import ROOT
@@ -42,7 +42,7 @@ class Quick:
     def __init__(self, space: Space) -> None:
         self.axes = len(space.axes)
 
-    def evaluate(self, indices: IntArray) -> Outcomes:
+    def evaluate(self, indices: Int64Array) -> Outcomes:
         return outcomes([self.found(*row) for row in np.asarray(indices).tolist()])
 
     def found(self, r: int, c: int, flow: int, depth: int) -> Found:
@@ -59,7 +59,7 @@ class Quick:
 class Slow(Quick):
     """Four milliseconds a point, so that there is time to interrupt it."""
 
-    def evaluate(self, indices: IntArray) -> Outcomes:
+    def evaluate(self, indices: Int64Array) -> Outcomes:
         time.sleep(0.004 * len(indices))
         return super().evaluate(indices)
 

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hwsim.arrays import BoolArray
 from hwsim.checks.attention import needed_bytes, seen_pairs
 from hwsim.errors import CheckError
 from hwsim.plan import Pipeline, Plan
@@ -234,7 +234,7 @@ def nonzero_products(problem: OperatorProblem, transposed: bool, first: Contents
     return total
 
 
-def _reached(active: NDArray[np.bool_], p: Conv2d, r: int, s: int) -> NDArray[np.bool_]:
+def _reached(active: BoolArray, p: Conv2d, r: int, s: int) -> BoolArray:
     """The elements of the feature map that tap (r, s) of all windows reads, padding left out."""
     rows = np.arange(p.P) * p.stride[0] + r * p.dilation[0] - p.pad[0]
     columns = np.arange(p.Q) * p.stride[1] + s * p.dilation[1] - p.pad[1]

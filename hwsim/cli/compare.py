@@ -34,6 +34,12 @@ EXAMPLE = "hwsim compare vgg16 tpu_v1 eie_64pe"
 @click.option("--dtype", metavar="FORMAT", help="Number format for all designs. Default: each one's own.")
 @click.option("--weight-dtype", metavar="FORMAT", help="Number format of the weights, where it differs.")
 @click.option(
+    "--lower",
+    multiple=True,
+    metavar="NAME=CHOICE",
+    help="How layers become operators in all runs, as for `hwsim run`. May repeat.",
+)
+@click.option(
     "--timing",
     type=click.Choice(["auto", "events", "fast"]),
     default="auto",
@@ -62,6 +68,7 @@ def command(
     param: tuple[str, ...],
     dtype: str | None,
     weight_dtype: str | None,
+    lower: tuple[str, ...],
     timing: str,
     verify: bool | None,
     seed: int | None,
@@ -86,8 +93,8 @@ def command(
     workloads, designs = sort_names(names)
     with Progress("runs", quiet=quiet) as progress:
         found = compare(
-            workloads, designs, dtype=dtype, weight_dtype=weight_dtype, timing=timing, verify=verify,
-            progress=progress, **parameters,
+            workloads, designs, dtype=dtype, weight_dtype=weight_dtype, lower=lower, timing=timing,
+            verify=verify, progress=progress, **parameters,
         )  # fmt: skip
         found = found.save(out if out is not None else RUNS / found.default_name(), draw)
     _show(found, as_json=as_json, quiet=quiet)

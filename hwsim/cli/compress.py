@@ -43,6 +43,12 @@ LEGEND = (
     metavar="NAME=VALUE",
     help="Another parameter of the workload, or a size that its file leaves open. May repeat.",
 )
+@click.option(
+    "--lower",
+    multiple=True,
+    metavar="NAME=CHOICE",
+    help="How the smaller layers become operators, as for `hwsim run`. May repeat.",
+)
 @click.option("--seed", type=int, metavar="N", help="Seed of weights that the workload does not bring.")
 @click.option(
     "--data", metavar="NAME", help="Labelled data on which to measure accuracy before and after, as `digits`."
@@ -55,6 +61,7 @@ def command(
     out: str | None,
     batch: int | None,
     param: tuple[str, ...],
+    lower: tuple[str, ...],
     seed: int | None,
     data: str | None,
     as_json: bool,
@@ -63,7 +70,8 @@ def command(
     """Compress WORKLOAD by a recipe, and say layer by layer how it is stored, how many bits that takes, and
     how far the weights and the network's output moved.
 
-    With --out, the compressed workload goes to a folder that `hwsim run` takes. `hwsim list recipes` shows
+    With --out, the compressed workload goes to a folder that `hwsim run` takes; choices of --lower, and the
+    batch, are fixed in it. `hwsim list recipes` shows
     the recipes, `hwsim describe NAME` the steps of one.
     """
     from hwsim.compress import compress
@@ -79,7 +87,7 @@ def command(
     ]:
         raise SpecError(f"--param {taken[0]}: a workload has no such parameter")
     with Progress("steps", quiet=quiet) as progress:
-        found = compress(workload, recipe, data=data, progress=progress, **parameters)
+        found = compress(workload, recipe, lower=lower, data=data, progress=progress, **parameters)
         folder = None if out is None else found.save(out)
     _show(found, folder, as_json=as_json, quiet=quiet)
 
@@ -158,11 +166,10 @@ def _totals(table: CompressionTable) -> Table:
         f"{_bytes(totals.stored_bits)} for {_bytes(totals.dense_bits)}, {totals.ratio:.2f} times smaller "
         f"({parts})",
     )
-    rows.add_row(
-        "with the rest",
-        f"{totals.network_ratio:.2f} times smaller, with {_bytes(totals.other_bits)} of biases, tables and "
-        "constants",
-    )
+    rest = f"{_bytes(totals.other_bits)} of biases, tables and constants"
+    if totals.other_bits != totals.other_dense_bits:
+        rest += f" for {_bytes(totals.other_dense_bits)}"
+    rows.add_row("with the rest", f"{totals.network_ratio:.2f} times smaller, with {rest}")
     if table.macs_after != table.macs_before:
         rows.add_row("MACs", f"{table.macs_after:,} for {table.macs_before:,}")
     if inertia := [row.inertia for row in table.rows if row.inertia is not None]:

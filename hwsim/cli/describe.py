@@ -103,6 +103,8 @@ def kind_of(name: str) -> str:
 
     if name == HOST:
         return "design"
+    if name in names("spaces"):
+        raise SpecError(f"{name} is a space: hwsim sweep {name} --out STORE evaluates its points")
     known = [*(found for shelf in KINDS for found in names(shelf)), TECHNOLOGY]
     near = get_close_matches(name.lower()[:80], known, n=3, cutoff=0.5)
     cure = f"did you mean {' or '.join(near)}?" if near else "`hwsim list` shows the names"

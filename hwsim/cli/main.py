@@ -6,6 +6,8 @@ hwsim; 130 interrupted; 141 the reader of the output has gone.
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 import sys
 import traceback
@@ -29,9 +31,9 @@ COMMANDS = {
     "report": ("hwsim.cli.report", "Draw the page of a sweep, or that of a result folder again."),
     "compress": ("hwsim.cli.compress", "Make a workload smaller by a recipe, and say what became of it."),
     "verify": ("hwsim.cli.verify", "Compute a workload's numbers as a design would, and check them."),
-    "list": ("hwsim.cli.list", "List the workloads, designs and recipes that hwsim finds."),
+    "list": ("hwsim.cli.list", "List the workloads, designs, recipes and spaces that hwsim finds."),
     "describe": ("hwsim.cli.describe", "Show what a design, workload, recipe or the technology tables say."),
-    "schema": ("hwsim.cli.schema", "Print the JSON Schema of design, workload or recipe files, for editors."),
+    "schema": ("hwsim.cli.schema", "Print the JSON Schema of the files that hwsim reads, for editors."),
     "validate": ("hwsim.cli.validate", "Compare simulated times with measured ones."),
     "calibrate": ("hwsim.cli.calibrate", "Fit a design's constants to measurements."),
     "measure": ("hwsim.cli.measure", "Time operators on this machine, for calibrate and validate."),
@@ -58,6 +60,7 @@ _FORESEEN = (
     click.Abort,
 )
 _SHOW_TRACEBACK = "HWSIM_TRACEBACK"
+_GARBAGE = 100_000  # new objects between looks for garbage: loading makes many that stay (0.1 s with 700)
 
 
 class Commands(click.Group):
@@ -108,7 +111,11 @@ class Commands(click.Group):
                 **extra,
             )
 
-        return sys.exit(_status(go)) if standalone_mode else go()
+        if not standalone_mode:
+            return go()
+        gc.set_threshold(_GARBAGE)
+        atexit.register(gc.freeze)  # a last look for garbage, in all that numba made, takes another 0.2 s
+        return sys.exit(_status(go))
 
 
 class _ReaderGoneError(Exception):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import sys
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -55,4 +57,6 @@ def output_errors() -> Iterator[None]:
     except BrokenPipeError:
         raise
     except OSError as error:
+        if sys.platform == "win32" and error.errno == errno.EINVAL:  # what Windows says of a reader who left
+            raise BrokenPipeError from None
         raise OutputError(f"cannot write the output: {error.strerror or error}") from None

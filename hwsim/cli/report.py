@@ -21,6 +21,11 @@ def command(of: str, out: str | None) -> None:
     DIR is a folder that `hwsim run`, `hwsim compare` or `hwsim report` wrote: the page is drawn into it, from
     the other files in it. STORE is the file of a sweep: its page goes to a folder, with the points on it.
     """
+    if not Path(of).exists():
+        raise SpecError(
+            f"{of}: there is no such file or folder; name the store that `hwsim sweep -o STORE` wrote, or "
+            "the folder that `hwsim run`, `hwsim compare` or `hwsim report` said it wrote"
+        )
     if not Path(of).is_file():
         if out is not None:
             raise SpecError(

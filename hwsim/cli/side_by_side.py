@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rich.console import RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -39,6 +39,16 @@ class Column:
     rank: int
     cell: Callable[[Comparison, ComparisonRow], str]
     right: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of `width` columns; dashes where the output's encoding has no lines."""
+
+    width: int
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
+        yield Text(("-" if options.ascii_only else "\u2500") * self.width, style="dim")
 
 
 def side_by_side(found: Comparison, width: int) -> Iterator[RenderableType]:
@@ -144,7 +154,7 @@ def _tables(found: Comparison, columns: Sequence[Column], width: int) -> Iterato
     widths = [_width(found, column) for column in columns]
     headings = [Text(column.heading, style="dim") for column in columns]
     yield _grid(columns, widths, [(headings, "")])
-    yield Text("\u2500" * min(width, sum(widths) + GAP * (len(widths) - 1)), style="dim")
+    yield Line(min(width, sum(widths) + GAP * (len(widths) - 1)))
     for workload in found.workloads:
         yield Text(printable(_form(workload)), style="bold")
         rows = _rows_of(found, workload)
@@ -181,6 +191,8 @@ def _form(workload: ComparedWorkload) -> str:
 
 def _remarks(found: Comparison) -> Iterator[RenderableType]:
     """What a reader must know before using the numbers."""
+    if found.lowering:
+        yield hanging("Lowered", f"{', '.join(found.lowering)}, where a network has layers for it")
     for reason, pairs in _gathered((row, row.reason) for row in found.rows if row.figures is None):
         yield hanging("Did not run", f"{_list(pairs)}: {reason}")
     for word, pairs in _gathered(

@@ -19,7 +19,7 @@ from hwsim.cli.output import counted, printable, shortened
 from hwsim.units import PS_PER_S, format_bytes, format_si
 
 if TYPE_CHECKING:
-    from hwsim.result import Result
+    from hwsim.result import Result, TimingTable
 
 UNCHECKED = "the numbers were not checked: "  # how a run's note begins that says why
 HEAVIEST = 10  # layers listed
@@ -27,7 +27,8 @@ LEAST_SHARE = 0.0005  # shares below are gathered in one line
 BAR_WIDTH = 12
 LEAST_NAME, LONGEST_NAME = 15, 17  # columns for names of resources and parts; longer ones are shortened
 GAP = 3  # between tables that stand side by side
-NAME_WIDTH = 32  # of operators
+LEAST_OPERATOR, LONGEST_OPERATOR = 24, 44  # columns for names of operators
+BESIDE_NAMES = 56  # columns that the rest of a row takes
 FOLDER_HINT = "report.html shows all of it; trace.json.gz opens in https://ui.perfetto.dev"
 
 
@@ -50,7 +51,7 @@ def summary(result: Result, width: int) -> Iterator[RenderableType]:
         grid.add_row(*row)
         yield grid
         yield ""
-    yield _heaviest(result)
+    yield _heaviest(result, min(max(LEAST_OPERATOR, width - BESIDE_NAMES), LONGEST_OPERATOR))
     yield ""
     yield from _remarks(result)
     yield _footer(result)
@@ -85,7 +86,8 @@ def _sources(result: Result) -> str:
     """Which files the names stood for, and what was changed in them."""
     said = result.provenance
     files = [near(Path(path)) for path in (said.workload_source, said.design_source) if path]
-    changes = f", with {', '.join(said.overrides)}" if said.overrides else ""
+    changed = (*said.overrides, *said.lowering)
+    changes = f", with {', '.join(changed)}" if changed else ""
     return f"from {' and '.join(files) or 'objects made in code'}{changes}"
 
 
@@ -99,7 +101,6 @@ def _headline(result: Result) -> Table:
     }
     published = ", ".join(f"{value:g} W {name.split('_', maxsplit=1)[0]}" for name, value in watts.items())
     leakage = result.leakage_energy_j / result.energy_j if result.energy_j else 0.0
-    limit = result.limit
     for name, value, remark in (
         (
             "time",
@@ -118,12 +119,33 @@ def _headline(result: Result) -> Table:
         ("area", f"{result.area_mm2:.3g} mm2", "modelled silicon area, not die area"),
         (
             "limited by",
-            printable(limit) or "nothing",
-            f"busy {percent(result.busy_share[limit])}" if limit else "",
+            printable(result.limit) or "nothing",
+            _held(result),
         ),
     ):
         rows.add_row(name, value, remark)
     return rows
+
+
+def _held(result: Result) -> str:
+    """How far the busiest resource is a limit: its share, and where that is less than half what the focus
+    stage does meanwhile."""
+    if not result.limit:
+        return ""
+    busy = result.busy_share[result.limit]
+    if busy >= 0.5:
+        return f"busy {percent(busy)}"
+    active, work = result.stalls["active"], result.focus_servers
+    on = ""
+    if work is not None:
+        on = f", with {work.average:.3g} of {work.count} {printable(work.resource)} at work"
+    longest = sorted((-share, cause) for cause, share in result.stalls.items() if cause != "active")[:2]
+    waits = [f"{printable(cause)} ({percent(-share)})" for share, cause in longest if -share >= 0.05]
+    stands = f"; it waits for {' and '.join(waits)}" if waits else ""
+    return (
+        f"busy {percent(busy)}, no resource for half of the time: {printable(result.focus)} goes on for "
+        f"{percent(active)} of it{on}{stands}"
+    )
 
 
 def _validated(result: Result) -> tuple[str, str]:
@@ -201,12 +223,12 @@ def _energy(result: Result) -> dict[str, float]:
     return {name: sum(part.values()) / total for name, part in result.energy_parts.items()}
 
 
-def _heaviest(result: Result) -> Group:
-    """The operators that took longest, by the time from the end of what came before to their own end."""
+def _heaviest(result: Result, name_width: int) -> Group:
+    """The operators that took longest, by the time from the end of what came before to their own end; equal
+    ones in one row."""
     timing = result.timing
-    elapsed = timing.elapsed_ps.tolist()
-    order = sorted(range(len(elapsed)), key=lambda i: (-elapsed[i], i))[:HEAVIEST]
-    order = [i for i in order if elapsed[i]]
+    groups = [group for group in _equals(timing) if timing.elapsed_ps[group[0]]]
+    groups.sort(key=lambda group: (-int(timing.elapsed_ps[group].sum()), group[0]))
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="dim")
     table.add_column("operator", no_wrap=True)
     table.add_column("kind", no_wrap=True)
@@ -215,18 +237,39 @@ def _heaviest(result: Result) -> Group:
     for heading in ("time", "share", "MACs"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("limit", no_wrap=True)
-    for i in order:
-        macs = int(timing.macs[i])
+    for group in groups[:HEAVIEST]:
+        first, elapsed_ps = group[0], int(timing.elapsed_ps[group].sum())
+        macs = int(timing.macs[group].sum())
+        others = f" and {len(group) - 1} like it" if len(group) > 1 else ""
         table.add_row(
-            shortened(printable(timing.names[i]), NAME_WIDTH), printable(timing.kinds[i]),
-            *([printable(timing.where[i])] if timing.where else []),
-            format_si(elapsed[i] / PS_PER_S, "s"),
-            percent(elapsed[i] / timing.makespan_ps), format_si(macs, "").strip() if macs else "-",
-            printable(timing.limits[i]),
+            shortened(printable(timing.names[first]), name_width - len(others)) + others,
+            printable(timing.kinds[first]),
+            *([printable(timing.where[first])] if timing.where else []),
+            format_si(elapsed_ps / PS_PER_S, "s"),
+            percent(elapsed_ps / timing.makespan_ps), format_si(macs, "").strip() if macs else "-",
+            printable(timing.limits[first]),
         )  # fmt: skip
-    shown = sum(elapsed[i] for i in order) / (timing.makespan_ps or 1)
-    title = f"Heaviest {len(order)} of {len(elapsed)} operators, {percent(shown)} of the time"
+    listed = [i for group in groups[:HEAVIEST] for i in group]
+    shown = int(timing.elapsed_ps[listed].sum()) / (timing.makespan_ps or 1)
+    together = ", equal ones together" if len(listed) > len(groups[:HEAVIEST]) else ""
+    count = len(timing.elapsed_ps)
+    title = f"Heaviest {len(listed)} of {count} operators{together}, {percent(shown)} of the time"
     return Group(Text(title, style="bold"), Padding(table, (0, 0, 0, 2)))
+
+
+def _equals(timing: TimingTable) -> list[list[int]]:
+    """Operators, those together that do the same work and take the same time, but for a hundredth."""
+    groups: dict[tuple[object, ...], list[list[int]]] = {}
+    elapsed = timing.elapsed_ps.tolist()
+    for i in sorted(range(len(elapsed)), key=lambda i: (-elapsed[i], i)):
+        where = timing.where[i] if timing.where else ""
+        work = (timing.kinds[i], int(timing.macs[i]), int(timing.tiles[i]), timing.limits[i], where)
+        alike = groups.setdefault(work, [])
+        if alike and elapsed[i] >= 0.99 * elapsed[alike[-1][0]]:  # the first of a group took longest
+            alike[-1].append(i)
+        else:
+            alike.append([i])
+    return [group for alike in groups.values() for group in alike]
 
 
 def _remarks(result: Result) -> Iterator[RenderableType]:

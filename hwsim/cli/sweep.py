@@ -73,6 +73,10 @@ def command(
     command on the same STORE, after an end of any kind, goes on where that was, and repeats nothing. The
     points and figures are the same whoever evaluates them.
     """
+    from hwsim.explore.fork_server import start_server
+
+    if workers != 0 and scheduler is None:
+        start_server()  # it loads what its processes need, and this one meanwhile what comes next
     from hwsim.explore.sweep import sweep
 
     with SweepProgress(quiet=quiet) as progress:
@@ -141,7 +145,7 @@ def _report(found: Sweep) -> Iterator[RenderableType]:
     known = found.asked - found.evaluated
     said = [counted(found.evaluated, "point") + " evaluated"]
     said += [f"{known:,} stored before"] if known else []
-    said += [f"{found.checked:,} of them run again, equal to the last bit"] if found.checked else []
+    said += [f"{found.checked:,} run again, equal to the last bit"] if found.checked else []
     yield Text("; ".join(said), style="dim")
     yield ""
     for sentence in found.insight.sentences:

@@ -7,16 +7,15 @@ Sources: Rastegari et al., "XNOR-Net", ECCV 2016, section 3.1 (binary weights wi
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
 
+from hwsim.arrays import Float64Array
 from hwsim.compress.calibrate import Samples, executed
-from hwsim.compress.layers import WeightRef, derived, held, read_weight, select
+from hwsim.compress.layers import Patterns, WeightRef, density_of, derived, held, read_weight, select
 from hwsim.compress.quantise import keeps_grid, told
 from hwsim.errors import SpecError
-from hwsim.tensor.encoding import Float64Array
 from hwsim.tensor.storage import Quantisation
 from hwsim.tensor.tensor import Tensor
 from hwsim.workload.graph import Workload
@@ -25,10 +24,8 @@ from hwsim.workload.operators import Operator
 TWN_THRESHOLD = 0.7  # of the mean size: Li et al., eq. 6
 TTQ_THRESHOLD = 0.05  # of the largest size: Zhu et al., section 3.2
 
-Layers = Iterable[str] | str | None
 
-
-def binarise(workload: Workload, *, layers: Layers = None) -> Workload:
+def binarise(workload: Workload, *, layers: Patterns = None) -> Workload:
     """BWN: weights become their sign times the mean size of their filter, one scale an output channel
     (Rastegari et al., eqs. 4 and 6). Without `layers`, all but the first and the last. Activations keep their
     format."""
@@ -38,7 +35,7 @@ def binarise(workload: Workload, *, layers: Layers = None) -> Workload:
     return derived(workload, step, tensors={**workload.tensors, **laid}, formats_chosen=True)
 
 
-def binarise_both(workload: Workload, *, samples: Samples | None = None, layers: Layers = None) -> Workload:
+def binarise_both(workload: Workload, *, samples: Samples | None = None, layers: Patterns = None) -> Workload:
     """XNOR: weights as `binarise` makes them, and what these layers multiply them with binary too: the sign
     times the mean size over `samples` (drawn from the seed if left out), one scale a tensor where XNOR-Net
     has one a window (Rastegari et al., eq. 11).
@@ -67,7 +64,7 @@ def binarise_both(workload: Workload, *, samples: Samples | None = None, layers:
     return derived(workload, step, operators=operators, tensors=found.tensors, formats_chosen=True)
 
 
-def ternarise(workload: Workload, *, threshold: float = TWN_THRESHOLD, layers: Layers = None) -> Workload:
+def ternarise(workload: Workload, *, threshold: float = TWN_THRESHOLD, layers: Patterns = None) -> Workload:
     """TWN: weights below `threshold` times the layer's mean size become 0, the others their sign times the
     mean size of those that are left (Li et al., eqs. 5 and 6). Without `layers`, all but the first and the
     last."""
@@ -85,7 +82,7 @@ def ternarise(workload: Workload, *, threshold: float = TWN_THRESHOLD, layers: L
 
 
 def ternarise_trained(
-    workload: Workload, *, threshold: float = TTQ_THRESHOLD, layers: Layers = None
+    workload: Workload, *, threshold: float = TTQ_THRESHOLD, layers: Patterns = None
 ) -> Workload:
     """TTQ's form: weights within `threshold` times the layer's largest size become 0, the positive and the
     negative others one scale each. Training sets the scales where retrained weights are read
@@ -107,7 +104,7 @@ def ternarise_trained(
         laid[ref.tensor] = replace(
             tensor,
             values=held(found),
-            density=_density(found),
+            density=density_of(found),
             codebook=book,
             storage=None,
             quantisation=None,
@@ -119,7 +116,7 @@ def ternarise_trained(
 # -- weights ---------------------------------------------------------------------------------------------
 
 
-def _inner(workload: Workload, layers: Layers) -> tuple[WeightRef, ...]:
+def _inner(workload: Workload, layers: Patterns) -> tuple[WeightRef, ...]:
     """The chosen layers; else all but the first and the last, as all of the sources keep them."""
     if layers is not None:
         return select(workload, layers)
@@ -153,15 +150,11 @@ def _levels(
         workload.tensors[ref.tensor],
         dtype=dtype,
         values=held(values),
-        density=_density(values),
+        density=density_of(values),
         quantisation=Quantisation(scales, (0,) * len(scales), axis),
         codebook=(),
         storage=None,
     )
-
-
-def _density(values: Float64Array) -> float:
-    return float(np.count_nonzero(values)) / values.size
 
 
 def _named(refs: tuple[WeightRef, ...]) -> str:

@@ -13,12 +13,12 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from hwsim.arrays import Float64Array
 from hwsim.errors import SpecError
 from hwsim.functional import activations, execute
 from hwsim.functional.flow import given_or_drawn
 from hwsim.functional.images import for_inputs
 from hwsim.functional.reference import product
-from hwsim.tensor.encoding import Float64Array
 from hwsim.tensor.tensor import Array, Shape, format_shape
 from hwsim.workload.graph import Workload
 from hwsim.workload.operators import Conv2d, Matmul

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from hwsim.arrays import Float64Array
 from hwsim.errors import SpecError
 from hwsim.functional import activations, execute
-from hwsim.tensor.encoding import Float64Array
 from hwsim.workload.graph import Workload
 
 MOST_MACS = 4 * 10**9  # a few seconds of float64 on two cores

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hwsim.compress.layers import WeightRef, in_axis, read_weight, select, with_weights
-from hwsim.compress.prune import Patterns
+from hwsim.compress.layers import Patterns, WeightRef, in_axis, read_weight, select, with_weights
 from hwsim.errors import SpecError
 from hwsim.tensor.codecs import CODECS, make_codec
 from hwsim.tensor.encoding import chosen_encoding, scaled_encoding

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hwsim.tensor.encoding import Float64Array
+from hwsim.arrays import Float64Array
 
 SWEEPS_TUCKER = 20
 SWEEPS_CP = 200

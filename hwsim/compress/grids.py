@@ -10,10 +10,10 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from hwsim.arrays import Float64Array
 from hwsim.compress.calibrate import Ranges, find_range
 from hwsim.compress.layers import WeightRef, held, read_weight
 from hwsim.errors import SpecError
-from hwsim.tensor.encoding import Float64Array
 from hwsim.tensor.formats import find_format
 from hwsim.tensor.storage import Quantisation
 from hwsim.tensor.tensor import Array, Tensor

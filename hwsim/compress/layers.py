@@ -19,6 +19,8 @@ from hwsim.workload.weights import Given
 
 _MOST_NAMES = 12  # of layers that a message lists
 
+Patterns = Iterable[str] | str | None  # of layers: see `select`
+
 
 @dataclass(frozen=True, slots=True)
 class WeightRef:
@@ -31,7 +33,7 @@ class WeightRef:
     out_axis: int
 
 
-def select(workload: Workload, patterns: Iterable[str] | str | None = None) -> tuple[WeightRef, ...]:
+def select(workload: Workload, patterns: Patterns = None) -> tuple[WeightRef, ...]:
     """The weights of the layers that `patterns` name (all without), each tensor once, in the network's order.
 
     A pattern is a layer's or operator's name, or a shell pattern such as `conv*`. Raises SpecError for a

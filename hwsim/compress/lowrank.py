@@ -4,14 +4,15 @@ the MACs. `compress.schemes` says which chains there are; here is which layers g
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 
+from hwsim.arrays import Float64Array
 from hwsim.compress import factors
-from hwsim.compress.layers import held, read_weight
+from hwsim.compress.layers import Patterns, held, read_weight
 from hwsim.compress.schemes import SCHEMES, Problem, Ranks, Scheme
 from hwsim.compress.surgery import (
     Replacement,
@@ -25,7 +26,6 @@ from hwsim.compress.surgery import (
     sites,
 )
 from hwsim.errors import SpecError
-from hwsim.tensor.encoding import Float64Array
 from hwsim.tensor.formats import find_format
 from hwsim.tensor.tensor import Array, Tensor
 from hwsim.workload.graph import Workload
@@ -43,7 +43,7 @@ def low_rank(
     rank: Rank | None = None,
     energy: float | None = None,
     speedup: float | None = None,
-    layers: Iterable[str] | str | None = None,
+    layers: Patterns = None,
     seed: int = 0,
 ) -> Workload:
     """`workload` with layers replaced by factors of low rank. Of `layers` (names or patterns; all without):

@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hwsim.arrays import BoolArray
 from hwsim.compress.layers import (
+    Patterns,
     WeightRef,
     density_of,
     from_matrix,
@@ -30,8 +31,6 @@ from hwsim.errors import SpecError
 from hwsim.tensor.tensor import Array, Tensor
 from hwsim.workload.graph import Workload
 
-Mask = NDArray[np.bool_]
-Patterns = Iterable[str] | str | None
 MAX_GROUP = 256  # elements of an N:M group
 
 
@@ -57,7 +56,7 @@ def prune(
     chosen = {ref.tensor: table.get(ref.tensor, density) for ref in refs}
     picked = [(ref, share) for ref in refs if (share := chosen[ref.tensor]) is not None]
 
-    def mask(values: Array, ref: WeightRef) -> Mask:
+    def mask(values: Array, ref: WeightRef) -> BoolArray:
         return magnitude_mask(values, _kept(chosen[ref.tensor] or 1.0, values.size))
 
     shares = ", ".join(f"{ref.operator} {share:g}" for ref, share in picked)
@@ -77,7 +76,7 @@ def prune_global(workload: Workload, density: float, *, layers: Patterns = None)
     parts = {ref.tensor: mask for ref, mask in zip(refs, split, strict=True)}
     del together
 
-    def masked(values: Array, ref: WeightRef) -> Mask:
+    def masked(values: Array, ref: WeightRef) -> BoolArray:
         return parts[ref.tensor].reshape(values.shape)
 
     names = " ".join(ref.operator for ref in refs)
@@ -92,7 +91,7 @@ def prune_channels(workload: Workload, density: float, *, layers: Patterns = Non
     `prune`."""
     _check_density(density)
 
-    def mask(values: Array, ref: WeightRef) -> Mask:
+    def mask(values: Array, ref: WeightRef) -> BoolArray:
         matrix = matrix_of(values, ref)
         scores = np.abs(matrix).sum(axis=1, dtype=np.float64)
         rows = magnitude_mask(scores, _kept(density, scores.size))
@@ -113,7 +112,7 @@ def prune_blocks(
     _check_count("rows", rows)
     _check_count("columns", columns)
 
-    def mask(values: Array, ref: WeightRef) -> Mask:
+    def mask(values: Array, ref: WeightRef) -> BoolArray:
         matrix = matrix_of(values, ref)
         if rows > matrix.shape[0] or columns > matrix.shape[1]:
             raise SpecError(
@@ -146,7 +145,7 @@ def prune_n_of_m(workload: Workload, n: int, m: int, *, layers: Patterns = None)
     if m > MAX_GROUP:
         raise SpecError(f"groups of {m} are more than the {MAX_GROUP} that hwsim takes")
 
-    def mask(values: Array, ref: WeightRef) -> Mask:
+    def mask(values: Array, ref: WeightRef) -> BoolArray:
         rows = np.moveaxis(values, in_axis(ref, values.ndim), -1)
         width = -(-rows.shape[-1] // m) * m
         sizes = np.full((*rows.shape[:-1], width), -1.0, dtype=values.dtype)  # what is not there goes last
@@ -163,7 +162,7 @@ def prune_n_of_m(workload: Workload, n: int, m: int, *, layers: Patterns = None)
     return _masked(workload, refs, mask, f"prune: {n}:{m} ({names})")
 
 
-def magnitude_mask(values: Array, kept: int) -> Mask:
+def magnitude_mask(values: Array, kept: int) -> BoolArray:
     """True at the `kept` elements of largest magnitude; among equals at the earlier ones."""
     if kept >= values.size:
         return np.ones(values.shape, dtype=np.bool_)
@@ -171,7 +170,7 @@ def magnitude_mask(values: Array, kept: int) -> Mask:
     sizes.partition(values.size - kept)
     cut = sizes[values.size - kept]
     del sizes
-    mask: Mask = (values > cut) | (values < -cut)
+    mask: BoolArray = (values > cut) | (values < -cut)
     short = kept - int(np.count_nonzero(mask))
     equal = np.flatnonzero((values == cut) | (values == -cut))[:short]
     mask.reshape(-1)[equal] = True
@@ -179,7 +178,7 @@ def magnitude_mask(values: Array, kept: int) -> Mask:
 
 
 def _masked(
-    workload: Workload, refs: Iterable[WeightRef], mask: Callable[[Array, WeightRef], Mask], step: str
+    workload: Workload, refs: Iterable[WeightRef], mask: Callable[[Array, WeightRef], BoolArray], step: str
 ) -> Workload:
     found: dict[str, Tensor] = {}
     for ref in refs:

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 from hwsim.compress.calibrate import Ranges, Samples, calibrate, largest_sums
 from hwsim.compress.grids import Grid, Per, WeightPlan, WeightRounding
-from hwsim.compress.layers import derived, select
+from hwsim.compress.layers import Patterns, derived, select
 from hwsim.errors import SpecError
 from hwsim.tensor.formats import find_format
 from hwsim.tensor.storage import Quantisation
@@ -86,7 +86,7 @@ def quantise_weights(
     ranges: Ranges | None = None,
     rounding: WeightRounding = "nearest",
     seed: int = 0,
-    layers: Iterable[str] | str | None = None,
+    layers: Patterns = None,
 ) -> Workload:
     """Weights alone, of `layers` (all if left out); activations keep their format."""
     plan = WeightPlan(Grid(dtype, symmetric), per, ranges or Ranges(), rounding, seed)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hwsim.compress.accuracy import accuracy, load_labelled
+from hwsim.compress.lowering import Given, read_choices, with_choices
 from hwsim.compress.recipe import Recipe, apply_recipe, load_recipe
 from hwsim.compress.table import CompressionTable, Measuring, measure
 from hwsim.report import Origin, draw_compression
@@ -38,6 +39,7 @@ def compress(
     workload: str | Path | Workload,
     recipe: str | Path | Recipe,
     *,
+    lower: Given = (),
     data: str | Path | None = None,
     seed: int = 0,
     progress: Progress | None = None,
@@ -46,11 +48,12 @@ def compress(
     """Compress a workload (a name, a path, or one that is loaded) by a recipe.
 
     `seed` decides weights that the workload does not bring and what steps draw; `parameters` are the
-    workload's, such as batch. With `data`, a labelled data set, accuracy is measured before and after.
-    `progress` is called with (steps done, steps in all). Raises SpecError for bad input, and for what a step
-    cannot do to this network.
+    workload's, such as batch. `lower` makes choices of `hwsim.compress.lowering` after the recipe's steps, as
+    `hwsim.run` would on the network that they leave. With `data`, a labelled data set, accuracy is measured
+    before and after. `progress` is called with (steps done, steps in all). Raises SpecError for bad input,
+    and for what a step cannot do to this network.
     """
-    chosen = load_recipe(recipe)
+    chosen, choices = load_recipe(recipe), read_choices(lower)
     before = load_with(workload, {**parameters, "seed": seed})
     labelled = None if data is None else load_labelled(data)
     # First, since data that do not fit are better known before the work than after it.
@@ -67,8 +70,10 @@ def compress(
 
     if progress is not None:
         progress(done, total)
-    after = apply_recipe(before, chosen, seed=seed, watch=watch)
+    compressed = apply_recipe(before, chosen, seed=seed, watch=watch)
+    after = with_choices(compressed, choices)
     table = measure(before, after, recipe=chosen.name, measuring=measuring)
+    table = replace(table, notes=(*table.notes, *after.notes[len(compressed.notes) :]))
     if labelled is not None:
         right_after = accuracy(after, labelled).share
         table = replace(table, accuracy_before=right_before, accuracy_after=right_after)

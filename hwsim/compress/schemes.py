@@ -12,8 +12,8 @@ from typing import Protocol
 
 import numpy as np
 
+from hwsim.arrays import Float64Array
 from hwsim.compress import factors
-from hwsim.tensor.encoding import Float64Array
 from hwsim.workload.operators import Conv2d, Matmul
 
 Ranks = tuple[int, ...]

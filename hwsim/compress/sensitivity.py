@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hwsim.compress.change import check_small, float_outputs, outputs_after, relative_change
-from hwsim.compress.layers import derived, select
-from hwsim.compress.prune import Patterns, prune
+from hwsim.compress.layers import Patterns, derived, select
+from hwsim.compress.prune import prune
 from hwsim.errors import SpecError
 from hwsim.workload.graph import Workload
 

@@ -13,10 +13,18 @@ from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hwsim.compress.layers import WeightRef, density_of, held, pick, read_weight, select, with_weights
-from hwsim.compress.prune import Patterns
+from hwsim.arrays import Float64Array, Int64Array
+from hwsim.compress.layers import (
+    Patterns,
+    WeightRef,
+    density_of,
+    held,
+    pick,
+    read_weight,
+    select,
+    with_weights,
+)
 from hwsim.errors import SpecError
 from hwsim.tensor.tensor import Array, Tensor
 from hwsim.workload.graph import Workload
@@ -26,18 +34,13 @@ STARTS: tuple[str, ...] = get_args(Start)
 MAX_BITS = 8
 MAX_ITERATIONS = 1000  # Lloyd's iterations end far sooner, when no weight changes its cluster
 
-Float64Array = NDArray[np.float64]
-Counts = NDArray[np.int64]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Clusters:
-    """`centres`, ascending; `inertia` is the sum of squared distances to them; `iterations` until nothing
-    changed."""
+    """`centres`, ascending; `inertia` is the sum of squared distances to them."""
 
     centres: Float64Array
     inertia: float
-    iterations: int
 
 
 def share(
@@ -79,10 +82,8 @@ def k_means(ordered: Array, count: int, start: Start = "linear", seed: int = 0) 
     are fewer centres."""
     sums = _Running(ordered)
     centres = _first(ordered, count, start, seed)
-    ends: Counts | None = None
-    iterations = 0
-    while iterations < MAX_ITERATIONS:
-        iterations += 1
+    ends: Int64Array | None = None
+    for _ in range(MAX_ITERATIONS):
         now = _ends(ordered, centres)
         if ends is not None and np.array_equal(now, ends):
             break
@@ -91,7 +92,7 @@ def k_means(ordered: Array, count: int, start: Start = "linear", seed: int = 0) 
         centres = sums.means(now[filled])
         if centres.size < count:
             centres = sums.split(centres, now[filled], count - centres.size)
-    return Clusters(centres, _inertia(ordered, centres, _ends(ordered, centres)), iterations)
+    return Clusters(centres, _inertia(ordered, centres, _ends(ordered, centres)))
 
 
 class _Running:
@@ -102,12 +103,12 @@ class _Running:
         self.total = np.concatenate(([0.0], np.cumsum(ordered, dtype=np.float64)))
         self.squares = np.concatenate(([0.0], np.cumsum(np.square(ordered, dtype=np.float64))))
 
-    def means(self, ends: Counts) -> Float64Array:
+    def means(self, ends: Int64Array) -> Float64Array:
         """The mean of each cluster, none of them empty."""
         found: Float64Array = np.diff(self.total[ends], prepend=0.0) / np.diff(ends, prepend=0)
         return found
 
-    def split(self, means: Float64Array, ends: Counts, more: int) -> Float64Array:
+    def split(self, means: Float64Array, ends: Int64Array, more: int) -> Float64Array:
         """Centres with up to `more` of the clusters of largest squared distances in two parts, below and
         above their mean."""
         firsts = np.concatenate(([0], ends[:-1]))
@@ -178,14 +179,14 @@ def _middles(centres: Array) -> Array:
     return found
 
 
-def _ends(ordered: Array, centres: Float64Array) -> Counts:
+def _ends(ordered: Array, centres: Float64Array) -> Int64Array:
     """How many numbers lie in each cluster and those below it. In the numbers' own type, because a search in
     another would copy them all."""
     inner = np.searchsorted(ordered, _middles(centres).astype(ordered.dtype), side="right")
     return np.append(inner, ordered.size).astype(np.int64)
 
 
-def _inertia(ordered: Array, centres: Float64Array, ends: Counts) -> float:
+def _inertia(ordered: Array, centres: Float64Array, ends: Int64Array) -> float:
     """By direct differences: sums of squares less squares of sums would leave no digits of a small one."""
     first, total = 0, 0.0
     for centre, end in zip(centres, ends, strict=True):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal
 
 from hwsim.compress.binarise import binarise, binarise_both, ternarise, ternarise_trained
-from hwsim.compress.calibrate import Ranges
+from hwsim.compress.calibrate import Method, Ranges
 from hwsim.compress.encode import encode
 from hwsim.compress.lowrank import low_rank
 from hwsim.compress.prune import (
@@ -118,9 +118,6 @@ class Encode(Spec):
             yield "codec", str(error)
 
 
-_RANGES = Literal["minmax", "percentile", "entropy"]
-
-
 class Quantise(Spec):
     dtype: Literal["int4", "int8", "int16"] = field("Format of activations and weights.", default="int8")
     weight_dtype: Literal["int4", "int8", "int16"] | None = field(
@@ -128,7 +125,7 @@ class Quantise(Spec):
     )
     per: Literal["tensor", "channel"] = field("What has a scale of its own.", default="channel")
     symmetric: bool = field("Whether activations have no zero point.", default=True)
-    ranges: _RANGES = field("How ranges of activations follow from samples.", default="minmax")
+    ranges: Method = field("How ranges of activations follow from samples.", default="minmax")
     percentile: float = field("What a percentile range keeps of 100.", default=99.9, gt=50, le=100)
     rounding: Literal["nearest", "stochastic"] = field("How weights are rounded.", default="nearest")
     weights_only: bool = field("Whether activations keep their format.", default=False)
@@ -147,7 +144,7 @@ class Quantise(Spec):
 
 class FixedPoint(Spec):
     bits: Literal[4, 8, 16] = field("Bits of a number, sign included.", default=16)
-    ranges: _RANGES = field("How ranges of activations follow from samples.", default="minmax")
+    ranges: Method = field("How ranges of activations follow from samples.", default="minmax")
     percentile: float = field("What a percentile range keeps of 100.", default=99.9, gt=50, le=100)
     rounding: Literal["nearest", "stochastic"] = field("How weights are rounded.", default="nearest")
 

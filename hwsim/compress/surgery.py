@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from hwsim.compress.layers import WeightRef, derived, select
+from hwsim.compress.layers import Patterns, WeightRef, derived, select
 from hwsim.errors import SpecError
 from hwsim.tensor.encoding import chosen_encoding, scaled_encoding
 from hwsim.tensor.formats import find_format
@@ -38,7 +38,7 @@ class Site:
     named: bool
 
 
-def sites(workload: Workload, layers: Iterable[str] | str | None) -> list[Site]:
+def sites(workload: Workload, layers: Patterns) -> list[Site]:
     """The weights that `layers` selects (see `select`), each with all operators that read it."""
     patterns = (layers,) if isinstance(layers, str) else tuple(layers or ())
     return [

@@ -1,8 +1,8 @@
 """The compression table: what each weight tensor holds, how it is stored, and what that did to its numbers.
 
 Rows are measured on two networks, before and after; totals are derived from rows. Every stored bit is in one
-part of one row. Weights are those that are multiplied with activations; biases and other constants are told
-apart, since no step touches them.
+part of one row. Weights are those that are multiplied with activations; biases, tables of embeddings and
+other constants are told apart, since a step changes their formats at most.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Sums over a table's rows, and the network's bits outside them, which are the same before and after."""
+    """Sums over a table's rows, and the network's bits outside them, after compression and before."""
 
     weights: int
     kept: int
@@ -80,6 +80,7 @@ class Totals:
     stored_bits: int
     dense_bits: int
     other_bits: int
+    other_dense_bits: int
 
     @property
     def density(self) -> float:
@@ -93,7 +94,7 @@ class Totals:
     @property
     def network_ratio(self) -> float:
         """Of all that the network stores."""
-        return (self.dense_bits + self.other_bits) / (self.stored_bits + self.other_bits)
+        return (self.dense_bits + self.other_dense_bits) / (self.stored_bits + self.other_bits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,7 @@ class CompressionTable:
     rows: tuple[Row, ...]
     dense_bits: int
     other_bits: int
+    other_dense_bits: int
     macs_before: int
     macs_after: int
     output_change: float | None = None
@@ -128,6 +130,7 @@ class CompressionTable:
             stored_bits=sum(parts.values()),
             dense_bits=self.dense_bits,
             other_bits=self.other_bits,
+            other_dense_bits=self.other_dense_bits,
         )
 
     def to_rows(self) -> list[dict[str, object]]:
@@ -187,6 +190,7 @@ def measure(
         rows=rows,
         dense_bits=dense,
         other_bits=_other_bits(after, {ref.tensor for ref in select(after)}),
+        other_dense_bits=_other_bits(before, weights),
         macs_before=_executed(before),
         macs_after=_executed(after),
         output_change=change,

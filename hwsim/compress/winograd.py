@@ -3,12 +3,11 @@ transform. Weights are transformed here, once; the transforms of activations are
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hwsim.compress.layers import read_weight
+from hwsim.compress.layers import Patterns, read_weight, weights_of
 from hwsim.compress.surgery import (
     Replacement,
     Site,
@@ -54,7 +53,7 @@ def winograd(
     workload: Workload,
     tile: int = 2,
     *,
-    layers: Iterable[str] | str | None = None,
+    layers: Patterns = None,
     integers: str = WIDE,
 ) -> Workload:
     """`workload` with 3x3 convolutions of stride 1 and no dilation, among `layers` (names or patterns; all
@@ -83,12 +82,10 @@ def winograd(
     done: list[str] = []
     left: list[tuple[str, str]] = []
     for site in sites(workload, layers):
-        try:
-            _check(site)
-        except UnsuitableError as error:
+        if reason := _unsuitable(site):
             if site.named:
-                raise SpecError(f"layer {site.ref.operator!r} (winograd): {error}") from None
-            left.append((site.ref.operator, str(error)))
+                raise SpecError(f"layer {site.ref.operator!r} (winograd): {reason}")
+            left.append((site.ref.operator, reason))
             continue
         read_weight(workload, site.ref)  # refuses what is not finite
         chosen |= _lowered(workload, site, tile, integers)
@@ -97,6 +94,20 @@ def winograd(
         raise refused("winograd", workload, left)
     step = f"winograd F({tile}x{tile},3x3), integers in {integers}: {', '.join(done)}"
     return replaced(workload, chosen, step)
+
+
+def suits_winograd(workload: Workload) -> bool:
+    """Whether `winograd` has something to do: some convolution is one that it computes."""
+    return bool(weights_of(workload)) and not all(_unsuitable(site) for site in sites(workload, None))
+
+
+def _unsuitable(site: Site) -> str:
+    """The reason to leave a layer as it is; empty where there is none."""
+    try:
+        _check(site)
+    except UnsuitableError as error:
+        return str(error)
+    return ""
 
 
 def _check(site: Site) -> None:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hwsim.arrays import Float64Array
 from hwsim.cost.figures import Figure
 from hwsim.cost.technology import Technology
 from hwsim.errors import CheckError
@@ -23,7 +23,7 @@ class PriceList:
     """pJ of one count of each (component, action), with its source."""
 
     keys: Keys
-    pj_per_count: NDArray[np.float64]  # (keys,), read-only
+    pj_per_count: Float64Array  # (keys,), read-only
     sources: tuple[str, ...]
 
     def __post_init__(self) -> None:

@@ -43,7 +43,8 @@ class LastCache:
 
 @dataclass(frozen=True, slots=True)
 class HostFacts:
-    """What a design of this machine rests on."""
+    """What a design of this machine rests on. `guessed` are those of "cores", "flags", "cache" and "memory"
+    that the system does not say."""
 
     model: str
     cores: int
@@ -54,24 +55,32 @@ class HostFacts:
     memory_bytes: int
     copied_bytes_per_s: int
     operations_per_s: float
+    guessed: frozenset[str] = frozenset()
 
 
 def read_host(system: Path = SYSTEM) -> HostFacts:
-    """The facts of this machine: about a second of measurements. What its system does not say is guessed low
-    (one core, 1 GHz, 1 MiB of cache), so that a fault shows."""
+    """The facts of this machine: about a second of measurements. What its system does not say, as others than
+    Linux do not, is guessed low (1 GHz, 1 MiB of cache, 1 GiB of memory), so that a fault shows."""
     info = _cpu_info(system)
-    cores = _physical_cores(info)
-    base_hz = _base_hz(info)
+    first = info[0] if info else {}
+    cores, base_hz = _physical_cores(info), _base_hz(info)
+    flags = frozenset((first.get("flags") or first.get("Features", "")).split())
+    cache, memory_bytes = _last_cache(system), _memory_bytes()
+    unsaid = {
+        "cores": not any("core id" in entry for entry in info), "flags": not flags,
+        "cache": cache is None, "memory": memory_bytes is None,
+    }  # fmt: skip
     return HostFacts(
-        model=info[0].get("model name", platform.processor() or platform.machine()) if info else "unknown",
+        model=first.get("model name") or platform.processor() or platform.machine() or "unknown",
         cores=cores,
-        flags=frozenset((info[0].get("flags") or info[0].get("Features", "")).split() if info else ()),
+        flags=flags,
         base_hz=base_hz,
         boost_hz=max(base_hz, _sysfs_number(system, "cpufreq/cpuinfo_max_freq") * 1000),
-        cache=_last_cache(system),
-        memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        cache=cache or LastCache(2**20, 1),
+        memory_bytes=memory_bytes or 2**30,
         copied_bytes_per_s=_copied_bytes_per_s(cores),
         operations_per_s=_operations_per_s(),
+        guessed=frozenset(what for what, missing in unsaid.items() if missing),
     )
 
 
@@ -86,20 +95,24 @@ def host_design(facts: HostFacts | None = None) -> str:
     boost_hz = max(found.boost_hz, found.base_hz, shown_hz)
     sharing = max(1, min(found.cache.processors, found.cores))
     model = re.sub(r"[^\w .,()@+-]", "", found.model)[:80].strip()
+
+    def said(what: str, place: str) -> str:
+        return "assumed: the system does not say" if what in found.guessed else place
+
     return f"""# The machine at hand, as its operating system and two short measurements show it.
 name: host
 description: "{model}"
-source: /proc/cpuinfo, /sys/devices/system/cpu and measurements of this machine
+source: what the operating system says of this machine, and measurements of it
 
 kind: cpu
 dtype: fp32  # what numpy and most frameworks compute in
 cores:
-  count: {found.cores}  # /proc/cpuinfo: physical cores that this process may use
+  count: {found.cores}  # {said("cores", "/proc/cpuinfo: physical cores that this process may use")}
   clock: {boost_hz / 1e6:.0f} MHz  # assumed: the highest clock is held
   vector_clock: {boost_hz / 1e6:.0f} MHz  # assumed: held; gemm_share takes up the rest
   boost_clock: {boost_hz / 1e6:.0f} MHz  # the system's figure, or what a product shows
 vector:
-  width_bits: {bits}  # /proc/cpuinfo: {name}
+  width_bits: {bits}  # {said("flags", f"/proc/cpuinfo: {name}")}
   fma_ports: {ports}  # assumed from {name}
   fma_latency_cycles: {latency}  # assumed: that of most cores with {name}
   products_per_lane:
@@ -110,12 +123,12 @@ library:
   broadcast_extent: {broadcast}  # the same
   panel_depth: {depth}  # the same: KC
 cache:
-  size: {found.cache.size_bytes // 1024} KiB  # /sys/devices/system/cpu/cpu0/cache
-  cores_per_cache: {sharing}  # /sys/devices/system/cpu/cpu0/cache
+  size: {found.cache.size_bytes // 1024} KiB  # {said("cache", "/sys/devices/system/cpu/cpu0/cache")}
+  cores_per_cache: {sharing}  # {said("cache", "/sys/devices/system/cpu/cpu0/cache")}
   bytes_per_cycle: 16  # assumed
 memory:
   technology: ddr4  # assumed: the system does not say
-  size: {found.memory_bytes // 2**20} MiB  # the system's physical pages
+  size: {found.memory_bytes // 2**20} MiB  # {said("memory", "the system's physical pages")}
   bandwidth: {found.copied_bytes_per_s / 1e9:.1f} GB/s  # measured: all cores copying
 calibration:
   gemm_share: 0.8  # not fitted
@@ -174,9 +187,9 @@ def _sysfs(system: Path, name: str) -> str:
         return ""
 
 
-def _last_cache(system: Path) -> LastCache:
+def _last_cache(system: Path) -> LastCache | None:
     """The data cache of the highest level."""
-    best, level = LastCache(2**20, 1), 0
+    best, level = None, 0
     for index in range(8):
         folder = f"cache/index{index}"
         size = re.fullmatch(r"(\d+)([KM])", _sysfs(system, f"{folder}/size"))
@@ -186,6 +199,15 @@ def _last_cache(system: Path) -> LastCache:
             bytes_each = int(size[1]) * (1024 if size[2] == "K" else 2**20)
             best, level = LastCache(bytes_each, _listed(shared)), found
     return best
+
+
+def _memory_bytes() -> int | None:
+    if not hasattr(os, "sysconf"):  # Windows
+        return None
+    try:
+        return int(os.sysconf("SC_PAGE_SIZE")) * int(os.sysconf("SC_PHYS_PAGES"))
+    except (OSError, ValueError):  # a system without these names
+        return None
 
 
 def _listed(text: str) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hwsim.devices.base import Device
+from hwsim.devices.base import ChoosesByRates, Device, chooses_by_rates
 from hwsim.devices.kinds import make_device
 
-__all__ = ["Device", "make_device"]
+__all__ = ["ChoosesByRates", "Device", "chooses_by_rates", "make_device"]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Protocol, TypeGuard
 
-from hwsim.plan import Cause, Component, Pipeline, Plan
+from hwsim.plan import Cause, Component, Options, Pipeline, Plan
 from hwsim.plan.residency import Contents, Residency, WeightStorage
 from hwsim.workload.graph import Workload
 from hwsim.workload.operators import Operator
@@ -55,3 +55,20 @@ class Device(Protocol):
 
     def components(self) -> tuple[Component, ...]:
         """The parts that actions are charged to and that take area."""
+
+
+class ChoosesByRates(Device, Protocol):
+    """A device whose plans depend on rates of resources in nothing but which of several is chosen, and not on
+    what weights hold: studies of many machines plan once for all that have one `family`."""
+
+    @property
+    def family(self) -> Hashable:
+        """All that decides options and waits, and what operators are supported."""
+
+    def options(self, operator: Operator, residency: Residency | None) -> Options:
+        """Plans of one operator, among which `Options.at` chooses as `plan` does."""
+
+
+def chooses_by_rates(device: Device) -> TypeGuard[ChoosesByRates]:
+    """Whether a device has a `family`."""
+    return hasattr(device, "family")

@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hwsim.arrays import BoolArray, Int32Array, Int64Array
 from hwsim.plan import Pipeline, Plan
 from hwsim.plan.mapping import TileMapping
-
-Int64Array = NDArray[np.int64]
-BoolArray = NDArray[np.bool_]
 
 
 def lay_out(
     pipeline: Pipeline,
-    kind_of_tile: NDArray[np.int32],
+    kind_of_tile: Int32Array,
     kinds: int,
     demands: Mapping[str, Int64Array],
     takes: Mapping[str, BoolArray],

@@ -3,15 +3,22 @@ a memory, as a matrix library drives them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from fractions import Fraction
+from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hwsim.arrays import Int32Array, Int64Array
 from hwsim.design.kinds.cpu import CpuSpec
 from hwsim.devices.cpu_attention import attention_demands
-from hwsim.devices.cpu_gemm import Demands, Product, best_demands, macs_per_cycle
+from hwsim.devices.cpu_gemm import (
+    Block,
+    Demands,
+    Product,
+    as_stated,
+    block_demands,
+    candidates,
+    macs_per_cycle,
+)
 from hwsim.devices.cpu_parts import CAUSES, cpu_components, make_pipeline, native_format
 from hwsim.devices.cpu_recurrent import kept_cell, one_after_another, step_demands
 from hwsim.devices.cpu_stream import (
@@ -19,17 +26,18 @@ from hwsim.devices.cpu_stream import (
     csr_demands,
     gemv_demands,
     store_sparse,
-    touched_bytes,
     vector_demands,
 )
+from hwsim.devices.families import shape, shared_options
 from hwsim.devices.vector_work import (
     VECTOR_KINDS,
     repeated_bytes,
     result_operations,
     vector_operations,
 )
+from hwsim.devices.windows import touched_bytes
 from hwsim.errors import UnsupportedError
-from hwsim.plan import Cause, Component, Pipeline, Plan
+from hwsim.plan import Cause, Component, Options, Pipeline, Plan
 from hwsim.plan.attention import unseen_bytes
 from hwsim.plan.program import check_tiles
 from hwsim.plan.residency import Contents, Residency, WeightStorage
@@ -68,6 +76,11 @@ class CpuDevice:
         fastest = max(spec.vector.products_per_lane, key=lambda name: macs_per_cycle(spec, name))
         self.macs_per_cycle = spec.cores.count * float(macs_per_cycle(spec, fastest))
         self._plans: dict[object, Plan] = {}
+        self._shape = shape(
+            spec.cores.count, spec.cores.vector_clock_hz, spec.vector, spec.library, spec.cache,
+            spec.cache_state, spec.calibration, spec.paid_launch_s, spec.dtype, spec.power is None,
+        )  # fmt: skip
+        self.family: Hashable = (self._shape, spec.cores.clock_hz)
         if spec.power is None:
             self.unmodelled = (*CpuDevice.unmodelled, "energy of front ends, register files and inner caches")
 
@@ -92,19 +105,25 @@ class CpuDevice:
         return store_sparse(workload, self.spec.library.sparse_below)
 
     def plan(self, operator: Operator, residency: Residency | None) -> Plan:
-        # Caches stream by themselves, so the room that a run keeps for streaming changes nothing.
-        met = residency and (residency.operands, residency.output)
-        key = (operator.problem, met, pointwise_steps(operator), result_operations(operator))
+        key = _key(operator, residency)
         found = self._plans.get(key)
         if found is None:
-            found = self._plans[key] = self._make_plan(operator, residency)
+            found = self._plans[key] = self.options(operator, residency).at(self.pipeline)
         return found
 
-    def _make_plan(self, operator: Operator, residency: Residency | None) -> Plan:
+    def options(self, operator: Operator, residency: Residency | None) -> Options:
+        """Plans among which the memory's rate chooses; see `hwsim.devices.base.ChoosesByRates`."""
+        stored_sparse = residency and any(o.nonzeros is not None for o in residency.operands)
+        scalar = self.spec.cores.clock_hz if stored_sparse else 0  # nothing else knows of that clock
+        return shared_options(
+            self._shape, (_key(operator, residency), scalar), lambda: self._make_options(operator, residency)
+        )
+
+    def _make_options(self, operator: Operator, residency: Residency | None) -> Options:
         if isinstance(operator.problem, Transfer):
-            return self._plan_transfer(operator.problem)
+            return Options.only(self._plan_transfer(operator.problem))
         if residency is None:
-            return self._columns(_idle(0, {}, self.spec.dtype), launches=False)
+            return Options.only(self._columns(_idle(0, {}, self.spec.dtype), launches=False))
         if reason := self.supports(operator, [o.dtype for o in residency.operands]):
             raise UnsupportedError(f"operator {operator.name} ({operator.kind}): {reason}")
         if operator.kind in VECTOR_KINDS:
@@ -112,31 +131,53 @@ class CpuDevice:
             work = vector_operations(operator, results, max(1, results))
             again = repeated_bytes(operator, residency)
             demands = vector_demands(residency.operands, residency.output, work, again, self.spec)
-            return self._columns(demands)
-        if isinstance(operator.problem, Recurrent):
-            return self._plan_recurrent(operator, operator.problem, residency)
+            return Options.only(self._columns(demands))
+        layer = operator.problem
+        if isinstance(layer, Recurrent):
+            return Options.ruled(
+                self._bandwidth,
+                lambda rate: self._plan_recurrent(operator, layer, residency, rate),
+                self.pipeline,
+            )
         if isinstance(operator.problem, Attention):
-            return self._columns(attention_demands(operator.problem, residency, self.spec))
-        product = lower(operator, residency)
-        if isinstance(operator.problem, Conv2d):
-            demands = conv_demands(operator.problem, product, self.spec)
-        elif product.b.nonzeros is not None:
-            demands = csr_demands(product, product.b.nonzeros, self.spec)
-        elif min(product.m, product.n) == 1:
-            demands = gemv_demands(product, self.spec)
-        else:
-            tiles = product.batch * self.spec.cores.count
-            check_tiles(tiles, f"operator {operator.name} needs", "", "use a smaller batch")
-            demands = best_demands(product, self.spec)
-        return self._columns(demands, sum(o.size_bytes for o in residency.operands[2:]))
+            return Options.only(self._columns(attention_demands(operator.problem, residency, self.spec)))
+        return self._product_options(operator, residency)
 
-    def _plan_recurrent(self, operator: Operator, layer: Recurrent, residency: Residency) -> Plan:
+    def _bandwidth(self, pipeline: Pipeline) -> int:
+        """Bytes a second of a machine's memory, of which streams reach the fitted share."""
+        rate = next(r.rate for r in pipeline.resources if r.name == "memory")
+        assert rate is not None
+        return int(rate / as_stated(self.spec.calibration.memory_share))
+
+    def _product_options(self, operator: Operator, residency: Residency) -> Options:
+        product, spec = lower(operator, residency), self.spec
+        constants = sum(o.size_bytes for o in residency.operands[2:])
+        if isinstance(operator.problem, Conv2d):
+            return Options.only(self._columns(conv_demands(operator.problem, product, spec), constants))
+        if product.b.nonzeros is not None:
+            return Options.only(self._columns(csr_demands(product, product.b.nonzeros, spec), constants))
+        if min(product.m, product.n) == 1:
+            return Options.only(self._columns(gemv_demands(product, spec), constants))
+        tiles = product.batch * spec.cores.count
+        check_tiles(tiles, f"operator {operator.name} needs", "", "use a smaller batch")
+        found = candidates(product, spec)
+
+        def plan(block: Block) -> Plan:
+            return self._columns(block_demands(product, block, spec), constants)
+
+        return Options.ruled(lambda p: found.best(self._bandwidth(p), spec), plan, self.pipeline)
+
+    def _plan_recurrent(
+        self, operator: Operator, layer: Recurrent, residency: Residency, memory_bytes_per_s: int
+    ) -> Plan:
         """The loops of a first step, which fetches the biases, and of all others, which are alike."""
         constants = sum(o.size_bytes for o in residency.operands[1 + layer.weights :])
         begin, again = (
             [
                 self._columns(loop, constants if first and i == 0 else 0)
-                for i, loop in enumerate(step_demands(layer, residency, self.spec, first=first))
+                for i, loop in enumerate(
+                    step_demands(layer, residency, memory_bytes_per_s, self.spec, first=first)
+                )
             ]
             for first in (True, False)
         )
@@ -167,7 +208,7 @@ class CpuDevice:
         first, last = kinds == ends[0], kinds == ends[1]
         zero = np.zeros(len(pick), dtype=np.int64)
         columns = {name: column[pick] for name, column in demands.columns.items()}
-        launch = Fraction(str(self.spec.paid_launch_s)) * self.clock_hz if launches else 0
+        launch = as_stated(self.spec.paid_launch_s) * self.clock_hz if launches else 0
         columns["launch"] = np.where(first, -int(-launch // 1), 0)
         for name in ("fetch", "weights"):
             columns[name] = columns.get(name, zero) + np.where(first, constant_bytes, 0)
@@ -231,6 +272,13 @@ class CpuDevice:
         return cpu_components(self.spec)
 
 
+def _key(operator: Operator, residency: Residency | None) -> Hashable:
+    """What decides an operator's plans. Caches stream by themselves, so the room that a run keeps for
+    streaming changes nothing."""
+    met = residency and (residency.operands, residency.output)
+    return operator.problem, met, pointwise_steps(operator), result_operations(operator)
+
+
 def lower(operator: Operator, residency: Residency) -> Product:
     """The matrix products behind an operator: M = N P Q, N = K / groups, K = C / groups R S for conv2d."""
     a, b = residency.operands[:2]
@@ -253,7 +301,7 @@ def pointwise_steps(operator: Operator) -> int:
     return len(operator.epilogue)
 
 
-def _ends_apart(kind_of_tile: NDArray[np.int32], kinds: int) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+def _ends_apart(kind_of_tile: Int32Array, kinds: int) -> tuple[Int32Array, Int64Array]:
     """The kind of each tile with the first and the last tile as kinds of their own, and for each kind the one
     whose demands it has."""
     of_tile, pick = kind_of_tile.copy(), [*range(kinds)]
@@ -263,7 +311,7 @@ def _ends_apart(kind_of_tile: NDArray[np.int32], kinds: int) -> tuple[NDArray[np
     return of_tile, np.array(pick, dtype=np.int64)
 
 
-def _idle(tiles: int, columns: dict[str, NDArray[np.int64]], dtype: str) -> Demands:
+def _idle(tiles: int, columns: dict[str, Int64Array], dtype: str) -> Demands:
     """Tiles of one kind that compute nothing."""
     nothing = np.zeros(min(tiles, 1), dtype=np.int64)
     return Demands(np.zeros(tiles, dtype=np.int32), columns, nothing, nothing, dtype)

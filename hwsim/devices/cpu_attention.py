@@ -4,14 +4,14 @@ cache. Keys are not cut into parts, so that few heads with one query each leave 
 
 from __future__ import annotations
 
-from fractions import Fraction
-
 import numpy as np
 
+from hwsim.arrays import Int64Array
 from hwsim.design.kinds.cpu import CpuSpec
 from hwsim.devices.cpu_gemm import (
     Demands,
-    Int64Array,
+    as_stated,
+    bytes_of,
     divided,
     found_in_cache,
     macs_per_cycle,
@@ -20,8 +20,7 @@ from hwsim.devices.cpu_gemm import (
 from hwsim.devices.cpu_stream import in_caches
 from hwsim.plan.attention import AttentionMapping
 from hwsim.plan.program import check_tiles
-from hwsim.plan.residency import Operand, Residency
-from hwsim.tensor.formats import format_bits
+from hwsim.plan.residency import Residency
 from hwsim.workload.operators import Attention
 
 # Queries of a block for at least so many queries, and keys: those of PyTorch's kernel (recalled from its
@@ -48,12 +47,12 @@ def attention_demands(problem: Attention, residency: Residency, spec: CpuSpec) -
     rows, keys = kinds[:, 0], kinds[:, 1]
     q, k, v, *masks = residency.operands
     dtype, out = q.dtype, residency.output
-    queries = _bytes(rows * problem.D, q)
-    held = _bytes(keys * problem.D, k) + _bytes(keys * problem.V, v)
+    queries = bytes_of(rows * problem.D, q)
+    held = bytes_of(keys * problem.D, k) + bytes_of(keys * problem.V, v)
     mask = np.zeros_like(rows)
     for operand in masks:
-        mask += _bytes(np.minimum(rows * keys, operand.elements), operand)
-    results = _bytes(rows * problem.V, out)
+        mask += bytes_of(np.minimum(rows * keys, operand.elements), operand)
+    results = bytes_of(rows * problem.V, out)
     pairs, blocks = rows * keys, -(-keys // mapping.tile_k)
     operations = pairs * (SCORE_PASSES + len(masks)) + rows * problem.V * (blocks + 1)
     fits = in_caches([*residency.operands, out], spec)
@@ -99,12 +98,12 @@ def _cycles(
     if problem.Q == 1:
         cycles = divided(rows * keys * (problem.D + problem.V), rate)
         core_rate = spec.calibration.gemv_bytes_per_cycle
-        return cycles if core_rate is None else np.maximum(cycles, divided(held, Fraction(str(core_rate))))
+        return cycles if core_rate is None else np.maximum(cycles, divided(held, as_stated(core_rate)))
     wide, narrow = spec.library.vector_extent, spec.library.broadcast_extent
     high = -(-rows // narrow) * narrow
     scores = -(-keys // wide) * wide * problem.D
     values = keys * (-(-problem.V // wide) * wide)
-    return divided(high * (scores + values), rate * Fraction(str(spec.calibration.gemm_share)))
+    return divided(high * (scores + values), rate * as_stated(spec.calibration.gemm_share))
 
 
 def _shared(mapping: AttentionMapping, residency: Residency, spec: CpuSpec) -> bool:
@@ -120,7 +119,3 @@ def _shared(mapping: AttentionMapping, residency: Residency, spec: CpuSpec) -> b
 def _parts_of(amount: int, parts: Int64Array, whole: int) -> Int64Array:
     """(kinds,) each task's share of an amount, rounded up."""
     return np.array([-(-amount * int(some) // whole) for some in parts], dtype=np.int64)
-
-
-def _bytes(elements: Int64Array, operand: Operand) -> Int64Array:
-    return -(-elements * format_bits(operand.dtype) // 8)

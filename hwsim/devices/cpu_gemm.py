@@ -16,15 +16,13 @@ from functools import lru_cache
 from math import ceil
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hwsim.arrays import Float64Array, Int32Array, Int64Array
 from hwsim.design.kinds.cpu import CpuSpec
 from hwsim.plan.mapping import GemmMapping, TileMapping
 from hwsim.plan.residency import Operand
 from hwsim.plan.tiling import tile_kinds
 from hwsim.tensor.formats import accumulator_format, format_bits
-
-Int64Array = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +48,17 @@ class Product:
         """Of one sum that cores hand to one another."""
         return format_bits(accumulator_format(self.a.dtype)) // 8
 
-    def bytes_of(self, elements: Int64Array, operand: Operand) -> Int64Array:
-        """Bytes of so many elements of an operand, rounded up."""
-        return -(-elements * format_bits(operand.dtype) // 8)
+
+def bytes_of(elements: Int64Array, operand: Operand) -> Int64Array:
+    """Bytes of so many elements of an operand, rounded up."""
+    return -(-elements * format_bits(operand.dtype) // 8)
 
 
 @dataclass(frozen=True, eq=False)
 class Demands:
     """Columns over kinds of tiles, by stage, and what else the plan needs."""
 
-    kind_of_tile: NDArray[np.int32]
+    kind_of_tile: Int32Array
     columns: dict[str, Int64Array]
     macs: Int64Array
     operations: Int64Array  # pointwise, of the vector lanes
@@ -103,10 +102,34 @@ def blocks(product: Product, spec: CpuSpec) -> Iterator[Block]:
                 yield Block(rows, cols, depth, along)
 
 
-def best_demands(product: Product, spec: CpuSpec) -> Demands:
-    """The block with the least time by its own closed form: bytes, then the work of the last core."""
-    best = min(blocks(product, spec), key=lambda block: _estimate_s(product, block, spec))
-    return block_demands(product, best, spec)
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """The blocks of a product, and by what is chosen among them at any rate of the memory, (n,) each: bytes
+    that it moves, seconds of the cores, and what decides between equals, tiles and rows of cores, the less
+    the better."""
+
+    blocks: tuple[Block, ...]
+    moved_bytes: Float64Array
+    cores_s: Float64Array
+    tiles: Float64Array
+    rows: Float64Array
+
+    def best(self, memory_bytes_per_s: int, spec: CpuSpec) -> Block:
+        """The block with the least time by its own closed form: bytes, then the work of the last core."""
+        seconds = self.moved_bytes / memory_bytes_per_s / spec.calibration.memory_share + self.cores_s
+        return self.blocks[int(np.lexsort((self.rows, self.tiles, seconds))[0])]
+
+
+def candidates(product: Product, spec: CpuSpec) -> Candidates:
+    """What a product may be cut into."""
+    found = tuple(blocks(product, spec))
+    table = np.array([_asked(product, block, spec) for block in found], dtype=np.float64)
+    return Candidates(found, *table.T)
+
+
+def best_demands(product: Product, memory_bytes_per_s: int, spec: CpuSpec) -> Demands:
+    """Those of the best block."""
+    return block_demands(product, candidates(product, spec).best(memory_bytes_per_s, spec), spec)
 
 
 def block_mapping(product: Product, block: Block, spec: CpuSpec) -> GemmMapping:
@@ -126,12 +149,12 @@ def block_demands(product: Product, block: Block, spec: CpuSpec) -> Demands:
     mapping = block_mapping(product, block, spec)
     t = tile_kinds(mapping)
     hits = held(product, mapping, spec)
-    a, b = product.bytes_of(t.m * t.k, product.a), product.bytes_of(t.k * t.n, product.b)
-    c = product.bytes_of(t.m * t.n, product.output)
+    a, b = bytes_of(t.m * t.k, product.a), bytes_of(t.k * t.n, product.b)
+    c = bytes_of(t.m * t.n, product.output)
     partial = t.m * t.n * product.sum_bytes
     rows, cols = _register_tile(spec, block.along)
     padded = -(-t.m // rows) * rows * -(-t.n // cols) * cols * t.k
-    rate = macs_per_cycle(spec, product.a.dtype) * Fraction(str(spec.calibration.gemm_share))
+    rate = macs_per_cycle(spec, product.a.dtype) * as_stated(spec.calibration.gemm_share)
     operations = t.m * t.n * t.last_k * product.pointwise
     columns = {
         "fetch": np.where(t.first_n & ~hits["a"], a, 0) + np.where(t.first_m & ~hits["b"], b, 0),
@@ -174,10 +197,15 @@ def found_in_cache(operand: Operand, fits: bool, spec: CpuSpec) -> bool:
 
 
 @lru_cache(maxsize=256)
+def as_stated(number: float) -> Fraction:
+    """The number that a design's file states, which a float only comes near to."""
+    return Fraction(str(number))
+
+
 def macs_per_cycle(spec: CpuSpec, dtype: str) -> Fraction:
     """Multiplications of one core a cycle, at its best."""
     vector = spec.vector
-    return vector.fma_ports * vector.lanes * Fraction(str(vector.products_per_lane[dtype]))
+    return vector.fma_ports * vector.lanes * as_stated(vector.products_per_lane[dtype])
 
 
 def pointwise_cycles(operations: Int64Array, spec: CpuSpec) -> Int64Array:
@@ -193,12 +221,13 @@ def _register_tile(spec: CpuSpec, along: str) -> tuple[int, int]:
 
 def divided(amounts: Int64Array, rate: Fraction) -> Int64Array:
     """Cycles for so many units at `rate` a cycle, rounded up exactly."""
-    found = [-(-int(amount) * rate.denominator // rate.numerator) for amount in amounts]
+    up, down = rate.denominator, rate.numerator
+    found = [-(-amount * up // down) for amount in amounts.tolist()]
     return np.array(found, dtype=np.int64)
 
 
-def _estimate_s(product: Product, block: Block, spec: CpuSpec) -> tuple[float, int, int]:
-    """Seconds of a block, and what decides between equals: fewer cores, then fewer rows of them."""
+def _asked(product: Product, block: Block, spec: CpuSpec) -> tuple[float, ...]:
+    """What a block is chosen by, in the order of the columns of `Candidates`."""
     mapping = block_mapping(product, block, spec)
     hits = held(product, mapping, spec)
     moved = sum(
@@ -206,7 +235,6 @@ def _estimate_s(product: Product, block: Block, spec: CpuSpec) -> tuple[float, i
         for name, operand in (("a", product.a), ("b", product.b), ("c", product.output))
         if not hits[name]
     )
-    memory_s = moved / spec.memory.bandwidth_bytes_per_s / spec.calibration.memory_share
     rows, cols = _register_tile(spec, block.along)
     high, wide = -(-mapping.tile_m // rows) * rows, -(-mapping.tile_n // cols) * cols
     rate = float(macs_per_cycle(spec, product.a.dtype)) * spec.calibration.gemm_share
@@ -214,4 +242,4 @@ def _estimate_s(product: Product, block: Block, spec: CpuSpec) -> tuple[float, i
     sums = 2 * product.sum_bytes * mapping.tile_m * mapping.tile_n * (block.depth - 1)
     cycles = high * wide * mapping.tile_k / rate + (panels + sums) / spec.cache.bytes_per_cycle
     waves = ceil(mapping.tiles / spec.cores.count)
-    return memory_s + waves * cycles / spec.cores.vector_clock_hz, mapping.tiles, block.rows
+    return moved, waves * cycles / spec.cores.vector_clock_hz, mapping.tiles, block.rows

@@ -2,8 +2,8 @@
 
 A tile is the work of one core. What it needs and no cache holds is fetched from memory. Everything passes the
 last cache on its way to the core (weights, load), is computed, and goes back through it (store) and, if it
-does X One operator runs at a time: its first tile launches the threads, and its
-last ends the barrier behind them (join).
+does not stay there, on to memory (write_back). One operator runs at a time: its first tile launches the
+threads, and its last ends the barrier behind them (join).
 """
 
 from __future__ import annotations

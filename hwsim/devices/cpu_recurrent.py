@@ -21,7 +21,9 @@ from hwsim.tensor.formats import accumulator_format, format_bits
 from hwsim.workload.recurrent import Recurrent, recurrent_parts
 
 
-def step_demands(layer: Recurrent, residency: Residency, spec: CpuSpec, *, first: bool) -> Iterator[Demands]:
+def step_demands(
+    layer: Recurrent, residency: Residency, memory_bytes_per_s: int, spec: CpuSpec, *, first: bool
+) -> Iterator[Demands]:
     """The parallel loops of one step: its products; its gates, behind those that they wait for; and what
     ends it where what the gates made is multiplied once more. In the `first` step weights lie where they do
     when an operator begins; in later ones caches have seen them."""
@@ -35,23 +37,31 @@ def step_demands(layer: Recurrent, residency: Residency, spec: CpuSpec, *, first
     def sums(rows: int) -> Operand:
         return _operand(layer.N * rows, wide)
 
+    def multiplied(
+        rows: int, depth: int, a: Operand, b: Operand, sums: Operand, pointwise: int = 0
+    ) -> Demands:
+        product = Product(1, layer.N, rows, depth, a, b, sums, pointwise)
+        if min(product.m, product.n) == 1:
+            return gemv_demands(product, spec)
+        return best_demands(product, memory_bytes_per_s, spec)
+
     state, unit = (_operand(layer.N * size, out.dtype) for size in (layer.S, layer.H))
     made = Operand(state.elements, state.size_bytes, out.dtype, out.place)
     given = Operand(at.x.elements // layer.T, -(-at.x.size_bytes // layer.T), at.x.dtype, at.x.place)
     added = given
     if layer.I:
         added = sums(layer.gates * layer.H)
-        yield _product(layer, layer.gates * layer.H, layer.I, given, seen(at.input_weight), added, spec)
+        yield multiplied(layer.gates * layer.H, layer.I, given, seen(at.input_weight), added)
     rows = next(rows for what, rows, _ in layer.products if what == "state")
-    yield _product(layer, rows, layer.S, state, seen(at.state_weight), sums(rows), spec)
+    yield multiplied(rows, layer.S, state, seen(at.state_weight), sums(rows))
     operations, late = step_operations(layer), layer.products[-1][0] == "hidden"
     peepholes = [] if at.peepholes is None else [_operand(at.peepholes.elements, at.peepholes.dtype)]
     read = [sums(rows), added, unit, *peepholes]  # the cell of an LSTM, or the state
     yield vector_demands(read, unit if late else made, operations[0], 0, spec)
     if layer.P:
-        yield _product(layer, layer.P, layer.H, unit, seen(at.projection), made, spec, CONVERTED)
+        yield multiplied(layer.P, layer.H, unit, seen(at.projection), made, CONVERTED)
     elif late:
-        yield _product(layer, layer.H, layer.H, unit, seen(at.state_weight), sums(layer.H), spec)
+        yield multiplied(layer.H, layer.H, unit, seen(at.state_weight), sums(layer.H))
         yield vector_demands([sums(layer.H), added, unit, state], made, operations[1], 0, spec)
 
 
@@ -89,14 +99,6 @@ def one_after_another(
 
 
 _NONE = np.zeros(0, dtype=np.int32)
-
-
-def _product(
-    layer: Recurrent, rows: int, depth: int, a: Operand, b: Operand, sums: Operand, spec: CpuSpec,
-    pointwise: int = 0,
-) -> Demands:  # fmt: skip
-    product = Product(1, layer.N, rows, depth, a, b, sums, pointwise)
-    return gemv_demands(product, spec) if min(product.m, product.n) == 1 else best_demands(product, spec)
 
 
 def _operand(elements: int, dtype: str) -> Operand:

@@ -12,24 +12,24 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hwsim.arrays import Int32Array, Int64Array
 from hwsim.design.kinds.cpu import CpuSpec
 from hwsim.devices.cpu_gemm import (
     Demands,
     Product,
+    as_stated,
     divided,
     found_in_cache,
     macs_per_cycle,
     pointwise_cycles,
 )
+from hwsim.devices.windows import touched_bytes
 from hwsim.plan.mapping import DirectMapping, RowMapping
 from hwsim.plan.residency import Operand, WeightStorage
 from hwsim.tensor.formats import format_bits
 from hwsim.workload.graph import Workload
 from hwsim.workload.operators import Conv2d, Matmul
-
-Int64Array = NDArray[np.int64]
 
 PARTS = 4  # of a core's share: prefetch hides three quarters of it
 
@@ -40,13 +40,13 @@ class Slices:
 
     tasks: int
     size: Int64Array  # (kinds,)
-    kind_of_tile: NDArray[np.int32]
+    kind_of_tile: Int32Array
 
     @property
     def ends(self) -> tuple[int, ...]:
         """Tasks up to and with each tile."""
-        size = int(self.size[0])
-        return tuple(min((tile + 1) * size, self.tasks) for tile in range(len(self.kind_of_tile)))
+        full = range(1, len(self.kind_of_tile))
+        return *(tile * int(self.size[0]) for tile in full), self.tasks
 
     def share(self, total: int) -> Int64Array:
         """(kinds,) a tile's share of `total`, rounded up: all tiles together have at least the whole."""
@@ -92,7 +92,7 @@ def gemv_demands(product: Product, spec: CpuSpec) -> Demands:
     cycles = divided(macs, macs_per_cycle(spec, product.a.dtype)) + pointwise_cycles(operations, spec)
     core_rate = spec.calibration.gemv_bytes_per_cycle
     if core_rate is not None:
-        cycles = np.maximum(cycles, divided(streamed, Fraction(str(core_rate))))
+        cycles = np.maximum(cycles, divided(streamed, as_stated(core_rate)))
     in_matrix, in_vector = "load", "weights"
     if product.m == 1:
         in_matrix, in_vector = in_vector, in_matrix
@@ -122,7 +122,7 @@ def conv_demands(conv: Conv2d, product: Product, spec: CpuSpec) -> Demands:
     fits = in_caches([product.a, product.b, product.output], spec)
     macs = tasks.exact(product.macs)
     operations = tasks.exact(product.output.elements * product.pointwise)
-    rate = macs_per_cycle(spec, product.a.dtype) * Fraction(str(spec.calibration.conv_share))
+    rate = macs_per_cycle(spec, product.a.dtype) * as_stated(spec.calibration.conv_share)
     rate *= _latency_hidden(conv, spec)
     work = tasks.size * lanes * conv.Q * depth * conv.R * conv.S
     columns = {
@@ -196,8 +196,8 @@ def csr_demands(product: Product, nonzeros: int, spec: CpuSpec) -> Demands:
     fitted = spec.calibration
     # Demands are in cycles of the vector clock, and walking an index runs at the scalar one.
     scalar = Fraction(spec.cores.vector_clock_hz, spec.cores.clock_hz)
-    one = Fraction(str(fitted.csr_cycles_per_nonzero))
-    one += product.m * Fraction(str(fitted.csr_cycles_per_product))
+    one = as_stated(fitted.csr_cycles_per_nonzero)
+    one += product.m * as_stated(fitted.csr_cycles_per_product)
     cycles = divided(tasks.exact(nonzeros), 1 / (one * scalar)) if one else np.zeros_like(macs)
     operations = tasks.exact(product.m * product.n * product.pointwise)
     cycles = np.maximum(cycles, divided(macs, macs_per_cycle(spec, product.a.dtype)))
@@ -221,18 +221,6 @@ def _latency_hidden(conv: Conv2d, spec: CpuSpec) -> Fraction:
     registers = library.vector_extent // vector.lanes * library.broadcast_extent
     sums = Fraction(conv.Q, -(-conv.Q // registers))
     return min(Fraction(1), sums / (vector.fma_latency_cycles * vector.fma_ports))
-
-
-def touched_bytes(conv: Conv2d, size: int) -> int:
-    """Of `size` bytes of feature maps, those that some window touches."""
-    for extent, outputs, window, stride, dilation in (
-        (conv.H, conv.P, conv.R, conv.stride[0], conv.dilation[0]),
-        (conv.W, conv.Q, conv.S, conv.stride[1], conv.dilation[1]),
-    ):
-        span = (window - 1) * dilation + 1
-        touched = outputs * span if span < stride else (outputs - 1) * stride + span
-        size = size * min(extent, touched) // extent
-    return size
 
 
 def in_caches(operands: Sequence[Operand], spec: CpuSpec) -> bool:

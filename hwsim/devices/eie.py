@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hwsim.arrays import BoolArray, Int32Array, Int64Array
 from hwsim.design.kinds.eie import EieSpec
 from hwsim.devices.columns import lay_out
 from hwsim.devices.eie_matrix import Matrix, read_broadcast, read_matrix, transposed
@@ -31,8 +31,6 @@ from hwsim.plan.residency import Contents, Residency, WeightStorage
 from hwsim.units import PS_PER_S
 from hwsim.workload.graph import Workload
 from hwsim.workload.operators import Conv2d, Matmul, Operator, Transfer
-
-Int64Array = NDArray[np.int64]
 
 PLANS_KEPT = 256  # of one device, each with what its tensors hold
 
@@ -276,11 +274,11 @@ class EieDevice:
 
     def _columns(
         self,
-        kind_of_tile: NDArray[np.int32],
+        kind_of_tile: Int32Array,
         kinds: int,
         demands: Mapping[str, Int64Array],
-        takes: Mapping[str, NDArray[np.bool_]],
-        frees: Mapping[str, NDArray[np.bool_]],
+        takes: Mapping[str, BoolArray],
+        frees: Mapping[str, BoolArray],
         actions: Mapping[tuple[str, str], Int64Array],
         mapping: StreamMapping | None = None,
         parts: Mapping[str, Int64Array] | None = None,

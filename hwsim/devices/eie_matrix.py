@@ -7,19 +7,17 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hwsim.arrays import BoolArray, Int32Array, Int64Array
+from hwsim.bounded import Bounded
 from hwsim.errors import UnsupportedError
 from hwsim.plan.matvec import matrix_rows, value_groups, vectors
 from hwsim.plan.residency import Contents
-from hwsim.tensor.codecs.csc import interleave
 from hwsim.tensor.tensor import read_values
 from hwsim.workload.operators import Conv2d, Matmul, Operator
 
-Int32Array = NDArray[np.int32]
-Int64Array = NDArray[np.int64]
-BoolArray = NDArray[np.bool_]
-
+KEPT_BYTES = 64 << 20  # of where matrices are not zero, of all networks
+_CHUNK = 2**24  # elements of a matrix looked at together
 MOST_GROUPS = 32  # tables of values that one matrix takes, one after the other
 
 
@@ -79,6 +77,36 @@ def read_matrix(
 ) -> Matrix:
     """The matrix of a product whose second operand is `weights`. Kept, since a machine may be asked again
     with another queue. Raises UnsupportedError for weights that are not shared."""
+    asked = (problem, transposed, weights, values)
+    groups = NONZEROS.once(asked, lambda: _read_nonzeros(*asked))
+    parts = [_interleaved(group, pes, index_bits, word_entries) for group in groups]
+    entries, padding, words = zip(*parts, strict=True)
+    outputs = problem.K if isinstance(problem, Conv2d) else problem.N
+    found = Matrix(outputs, np.stack(entries), np.stack(padding), np.stack(words))
+    for array in (found.entries, found.padding, found.words):
+        array.setflags(write=False)
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class _Nonzeros:
+    """Where a matrix is not zero: column c in rows[first[c]:first[c + 1]], in order."""
+
+    rows: Int32Array
+    first: Int64Array
+
+
+NONZEROS = Bounded[tuple[_Nonzeros, ...]](
+    KEPT_BYTES, size=lambda groups: sum(group.rows.nbytes + group.first.nbytes for group in groups)
+)
+
+
+def _read_nonzeros(
+    problem: Conv2d | Matmul, transposed: bool, weights: Contents, values: int
+) -> tuple[_Nonzeros, ...]:
+    """Of each group of weights that share a table of `values`. To be kept, since machines with other PEs hold
+    the same, and drawing or decoding millions of weights takes longer than all else. Raises UnsupportedError
+    for weights that are not shared."""
     reals = read_values(weights.tensor)
     book = weights.tensor.codebook
     shared = 0 < len(book) <= values
@@ -90,26 +118,39 @@ def read_matrix(
             "hwsim compress NETWORK --recipe eie"
         )
     groups, group_of = (1, None) if shared else value_groups(reals, values)
-    parts = []
-    for group in range(groups):
-        own = reals if groups == 1 or group_of is None else np.where(group_of == group + 1, reals, 0)
-        parts.append(_interleaved(matrix_rows(problem, transposed, own), pes, index_bits, word_entries))
-    entries, padding, words = zip(*parts, strict=True)
-    outputs = problem.K if isinstance(problem, Conv2d) else problem.N
-    found = Matrix(outputs, np.stack(entries), np.stack(padding), np.stack(words))
-    for array in (found.entries, found.padding, found.words):
-        array.setflags(write=False)
-    return found
+    if groups == 1 or group_of is None:
+        return (_nonzeros(matrix_rows(problem, transposed, reals != 0)),)
+    return tuple(
+        _nonzeros(matrix_rows(problem, transposed, group_of == group + 1)) for group in range(groups)
+    )
+
+
+def _nonzeros(there: BoolArray) -> _Nonzeros:
+    outputs, columns = there.shape
+    step = max(1, _CHUNK // outputs)
+    rows, counts = [], []
+    for begin in range(0, columns, step):
+        part = there[:, begin : begin + step]
+        column, row = np.nonzero(part.T)
+        rows.append(row.astype(np.int32))
+        counts.append(np.bincount(column, minlength=part.shape[1]))
+    return _Nonzeros(np.concatenate(rows), np.concatenate(([0], np.cumsum(np.concatenate(counts)))))
 
 
 def _interleaved(
-    rows: NDArray[np.float32], pes: int, index_bits: int, word_entries: int
+    found: _Nonzeros, pes: int, index_bits: int, word_entries: int
 ) -> tuple[Int32Array, Int64Array, Int64Array]:
-    streams = interleave(rows, pes, index_bits)
-    entries = np.ascontiguousarray(streams.counts.T, dtype=np.int32)
-    begin = streams.pointers[:, :-1].T
-    words = np.where(entries > 0, (begin + entries - 1) // word_entries - begin // word_entries + 1, 0)
-    return entries, streams.padding.sum(axis=0, dtype=np.int64), words.sum(axis=1, dtype=np.int64)
+    """Of one group the `entries`, `padding` and `words` of Matrix."""
+    from hwsim.kernels.sparse_streams import count_listed  # numba
+
+    columns = len(found.first) - 1
+    entries = np.zeros((columns, pes), dtype=np.int32)
+    padding, words = np.zeros((2, columns), dtype=np.int64)
+    last, held = np.empty((2, pes), dtype=np.int64)
+    count_listed(
+        found.rows, found.first, index_bits, word_entries, last, held, entries, padding, words
+    )  # fmt: skip
+    return entries, padding, words
 
 
 @dataclass(frozen=True, eq=False)

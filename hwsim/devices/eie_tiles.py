@@ -6,16 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hwsim.arrays import BoolArray, Int64Array
 from hwsim.design.kinds.eie import EieSpec
 from hwsim.devices.eie_matrix import Broadcast, Matrix
 from hwsim.devices.eie_pipeline import ACTIVATION_BITS
 from hwsim.plan.mapping import StreamMapping
 from hwsim.plan.residency import Residency
-
-Int64Array = NDArray[np.int64]
-BoolArray = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,7 +3,7 @@ tile and an algorithm for each operator."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 
@@ -12,24 +12,21 @@ import numpy as np
 from hwsim.design.kinds.gpu import GpuSpec
 from hwsim.devices.columns import lay_out
 from hwsim.devices.cpu_stream import store_sparse
+from hwsim.devices.families import shape, shared_options
 from hwsim.devices.gpu_attention import attention_demands, attention_job
-from hwsim.devices.gpu_blocked import Job, Side, best_choice, block_demands
-from hwsim.devices.gpu_conv import (
-    conv_demands,
-    conv_plan,
-    least_multiplications,
-    touched_bytes,
-)
+from hwsim.devices.gpu_blocked import Job, Side, block_demands, candidates
+from hwsim.devices.gpu_conv import conv_demands, conv_ways, fastest, least_multiplications
 from hwsim.devices.gpu_demands import Demands, ends_apart
-from hwsim.devices.gpu_machine import Machine, machine_of
+from hwsim.devices.gpu_machine import Machine, Rates, machine_of, rates_of
 from hwsim.devices.gpu_persistent import persistent_demands, persists
-from hwsim.devices.gpu_pipeline import causes, gpu_components, make_pipeline, pool_name
+from hwsim.devices.gpu_pipeline import causes, gpu_components, make_pipeline, pools_held
 from hwsim.devices.gpu_recurrent import Recurrence, recurrent_demands
 from hwsim.devices.gpu_stream import csr_demands, narrow_demands, vector_demands
 from hwsim.devices.gpu_structured import keep_structured
 from hwsim.devices.vector_work import UNIT_KINDS, repeated_bytes, result_operations, vector_operations
+from hwsim.devices.windows import touched_bytes
 from hwsim.errors import UnsupportedError
-from hwsim.plan import Component, Pipeline, Plan
+from hwsim.plan import Component, Options, Pipeline, Plan
 from hwsim.plan.attention import unseen_bytes
 from hwsim.plan.residency import Contents, Operand, Residency, WeightStorage
 from hwsim.tensor.formats import accumulator_format, format_bits
@@ -79,6 +76,13 @@ class GpuDevice:
         self.macs_per_cycle = float(spec.multiprocessors.count * fastest)
         self.accumulator_bits = format_bits(accumulator_format(spec.dtype))
         self._plans: dict[object, Plan] = {}
+        self._shape = shape(
+            spec.multiprocessors, spec.library, spec.l2.size_bytes, spec.clock.boost_hz, spec.sparse_below,
+            spec.recurrent, spec.cache_state, spec.calibration, self._launch_cycles(),
+            tuple((name, unit.unit, unit.structured_rate) for name, unit in spec.units.items()),
+            tuple(self.machine.macs_per_cycle.values()),
+        )  # fmt: skip
+        self.family: Hashable = self._shape
 
     # -- what the device can do ------------------------------------------------------------------------
 
@@ -107,41 +111,79 @@ class GpuDevice:
     # -- plans -----------------------------------------------------------------------------------------
 
     def plan(self, operator: Operator, residency: Residency | None) -> Plan:
-        # Caches stream by themselves, so the room that a run keeps for streaming changes nothing.
-        met = residency and (residency.operands, residency.output)
-        steps, passes = len(operator.epilogue), result_operations(operator)
-        key = (operator.problem, met, steps, passes, layout_of(operator))
+        key = _key(operator, residency)
         found = self._plans.get(key)
         if found is None:
-            found = self._plans[key] = self._make_plan(operator, residency)
+            found = self._plans[key] = self.options(operator, residency).at(self.pipeline)
         return found
 
-    def _make_plan(self, operator: Operator, residency: Residency | None) -> Plan:
+    def options(self, operator: Operator, residency: Residency | None) -> Options:
+        """Plans among which the rates choose; see `hwsim.devices.base.ChoosesByRates`."""
+        return shared_options(
+            self._shape, _key(operator, residency), lambda: self._make_options(operator, residency)
+        )
+
+    def _make_options(self, operator: Operator, residency: Residency | None) -> Options:
         if isinstance(operator.problem, Transfer):
-            return self._columns(self._transferred(operator.problem))
+            return Options.only(self._columns(self._transferred(operator.problem)))
         if residency is None:
             nothing = np.zeros(0, dtype=np.int64)
-            return self._columns(Demands(nothing.astype(np.int32), {}, nothing))
+            return Options.only(self._columns(Demands(nothing.astype(np.int32), {}, nothing)))
         if reason := self.supports(operator, [o.dtype for o in residency.operands]):
             raise UnsupportedError(f"operator {operator.name} ({operator.kind}): {reason}")
         if operator.kind in UNIT_KINDS:
-            return self._columns(self._vector(operator, residency), launched=True)
+            return Options.only(self._columns(self._vector(operator, residency), launched=True))
         if isinstance(operator.problem, Recurrent):
-            layer = operator.problem
-            constants = sum(o.size_bytes for o in residency.operands[1 + layer.weights :])
-            shape = self._recurrence(layer, residency)
-            persistent = self.spec.recurrent == "persistent" and persists(shape, self.machine)
-            demands = (persistent_demands if persistent else recurrent_demands)(shape, self.machine)
-            return self._columns(demands, constants, launched=True)
+            return self._recurrent_options(operator.problem, residency)
         if isinstance(operator.problem, Attention):
             miss, spec = self._misses(residency), self.spec
             job = attention_job(
                 operator.problem, residency, (miss.operands, miss.output), spec.multiprocessors,
                 spec.l2.size_bytes, self.machine,
             )  # fmt: skip
-            return self._columns(attention_demands(job, self.machine), launched=True)
+            return Options.only(self._columns(attention_demands(job, self.machine), launched=True))
+        return self._product_options(operator, residency)
+
+    def _rates(self, pipeline: Pipeline) -> Rates:
+        return rates_of(pipeline, self.machine.fitted)
+
+    def _recurrent_options(self, layer: Recurrent, residency: Residency) -> Options:
+        """Kernels of steps follow the rates themselves: each tile may wait for memory."""
+        machine, steps = self.machine, self._recurrence(layer, residency)
+        constants = sum(o.size_bytes for o in residency.operands[1 + layer.weights :])
+        if self.spec.recurrent == "persistent" and persists(steps, machine):
+            return Options.only(self._columns(persistent_demands(steps, machine), constants, launched=True))
+
+        def plan(rates: Rates) -> Plan:
+            return self._columns(recurrent_demands(steps, machine, rates), constants, launched=True)
+
+        return Options.ruled(self._rates, plan, self.pipeline)
+
+    def _product_options(self, operator: Operator, residency: Residency) -> Options:
+        """Of a product that blocks are chosen for, at the rates of memory and cache."""
+        machine, job, conv = self.machine, self._lowered(operator, residency), operator.problem
         constants = sum(o.size_bytes for o in residency.operands[2:])
-        return self._columns(self._product(operator, residency), constants, launched=True)
+        if isinstance(conv, Conv2d):
+            ways = conv_ways(conv, job, machine)
+
+            def convolution(picked: tuple[int, int]) -> Plan:
+                demands = conv_demands(ways[picked[0]], picked[1], conv, machine)
+                return self._columns(demands, constants, launched=True)
+
+            return Options.ruled(lambda p: fastest(ways, self._rates(p)), convolution, self.pipeline)
+        nonzeros = residency.operands[1].nonzeros
+        if nonzeros is not None and not job.structured:
+            return Options.only(self._columns(csr_demands(job, nonzeros, machine), constants, launched=True))
+        if not job.structured and min(job.m, job.n) <= (
+            machine.narrow[job.dtype] if _lies_narrow(operator, job) else 1
+        ):
+            return Options.only(self._columns(narrow_demands(job, machine), constants, launched=True))
+        found = candidates(job, machine)
+
+        def product(picked: int) -> Plan:
+            return self._columns(block_demands(job, found.choice(picked), machine), constants, launched=True)
+
+        return Options.ruled(lambda p: found.best(self._rates(p))[0], product, self.pipeline)
 
     def _recurrence(self, layer: Recurrent, residency: Residency) -> Recurrence:
         """Weights are fetched in the first step of a cold run, and in every step as far as the cache has no
@@ -156,19 +198,6 @@ class GpuDevice:
             layer, x.dtype, weight_bytes, first, grown,
             -(-x.size_bytes // layer.T), miss.operands[0], -(-out.size_bytes // layer.T), miss.output,
         )  # fmt: skip
-
-    def _product(self, operator: Operator, residency: Residency) -> Demands:
-        machine, job = self.machine, self._lowered(operator, residency)
-        if isinstance(operator.problem, Conv2d):
-            return conv_demands(conv_plan(operator.problem, job, machine), operator.problem, machine)
-        nonzeros = residency.operands[1].nonzeros
-        if nonzeros is not None and not job.structured:
-            return csr_demands(job, nonzeros, machine)
-        if not job.structured and min(job.m, job.n) <= (
-            machine.narrow[job.dtype] if _lies_narrow(operator, job) else 1
-        ):
-            return narrow_demands(job, machine)
-        return block_demands(job, best_choice(job, machine), machine)
 
     def _lowered(self, operator: Operator, residency: Residency) -> Job:
         """The matrix products behind an operator: M = N P Q, N = K / groups, K = C / groups R S for
@@ -244,9 +273,7 @@ class GpuDevice:
             columns[name] = columns.get(name, zero) + np.where(first, constant_bytes, 0)
         assert demands.begins is not None
         assert demands.ends is not None
-        pools = np.array([pool_name(int(resident)) for resident in demands.resident])
-        works = columns.get("compute", zero) > 0
-        held = {str(name): (pools == name) & works for name in np.unique(pools)} if kinds else {}
+        held = pools_held(demands.resident, columns.get("compute", zero) > 0)
         return lay_out(
             self.pipeline, demands.kind_of_tile, kinds, columns,
             {"machine": demands.begins, **held}, {"machine": demands.ends, **held},
@@ -291,7 +318,8 @@ class GpuDevice:
             return operator.problem.macs
         job = self._lowered(operator, residency)
         if isinstance(operator.problem, Conv2d):
-            return least_multiplications(operator.problem, conv_plan(operator.problem, job, self.machine))
+            ways = conv_ways(operator.problem, job, self.machine)
+            return least_multiplications(operator.problem, ways[fastest(ways, self._rates(self.pipeline))[0]])
         nonzeros = residency.operands[1].nonzeros
         return job.macs if nonzeros is None else nonzeros * job.m
 
@@ -302,6 +330,14 @@ class GpuDevice:
 
     def components(self) -> tuple[Component, ...]:
         return gpu_components(self.spec)
+
+
+def _key(operator: Operator, residency: Residency | None) -> Hashable:
+    """What decides an operator's plans. Caches stream by themselves, so the room that a run keeps for
+    streaming changes nothing."""
+    met = residency and (residency.operands, residency.output)
+    steps, passes = len(operator.epilogue), result_operations(operator)
+    return operator.problem, met, steps, passes, dict(operator.attributes).get("layout")
 
 
 def _lies_narrow(operator: Operator, job: Job) -> bool:

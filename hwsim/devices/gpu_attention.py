@@ -16,9 +16,10 @@ from types import MappingProxyType
 
 import numpy as np
 
+from hwsim.arrays import Int64Array
 from hwsim.design.kinds.gpu import GpuMultiprocessorsSpec
 from hwsim.devices.gpu_blocked import HIT_LATENCY, PROLOGUE_SLABS
-from hwsim.devices.gpu_demands import Demands, Int64Array, kernels, part_of, pointwise_cycles, split_evenly
+from hwsim.devices.gpu_demands import Demands, kernels, part_of, pointwise_cycles, split_evenly
 from hwsim.devices.gpu_machine import Machine
 from hwsim.devices.gpu_tiles import SIDE, SIDE_LOSS
 from hwsim.errors import CapacityError

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from math import ceil, sqrt
 
 import numpy as np
 
-from hwsim.devices.gpu_demands import Demands, Int64Array, kernels, part_of, pointwise_cycles, split_evenly
-from hwsim.devices.gpu_machine import HeldBlock, Machine
+from hwsim.arrays import Float64Array, Int64Array
+from hwsim.devices.gpu_demands import Demands, kernels, part_of, pointwise_cycles, split_evenly
+from hwsim.devices.gpu_machine import HeldBlock, Machine, Rates
 from hwsim.devices.gpu_tiles import Block
 from hwsim.errors import CapacityError
 from hwsim.plan.mapping import GemmMapping, SplitMapping
@@ -75,11 +75,11 @@ class Job:
         return self.batch * self.m * self.n * self.k // (2 if self.structured else 1)
 
     @property
-    def weight_bits(self) -> Fraction:
-        """Bits of the second operand for each step of the sum: half of the numbers, with two bits of index
-        each, where it is structured."""
+    def twice_weight_bits(self) -> int:
+        """Twice the bits of the second operand for each step of the sum: half of the numbers, with two bits
+        of index each, where it is structured."""
         bits = format_bits(self.dtype)
-        return Fraction(bits + INDEX_BITS, 2) if self.structured else Fraction(bits)
+        return bits + INDEX_BITS if self.structured else 2 * bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,21 +91,51 @@ class Choice:
     seconds: float
 
 
-def best_choice(job: Job, machine: Machine) -> Choice:
-    """The tile and split with the least time by the closed form below, as the library's own model or
-    autotuning finds it. Raises CapacityError where no tile of the library fits a multiprocessor."""
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """The tiles and splits that a library has for a product, each with the number of parts of each sum; and
+    what they take at any rate of memory and cache, (n,) each: time of the multiprocessors, bytes from memory
+    and through the cache, and where sums are split bytes of memory and time for adding them up."""
+
+    tiles: tuple[tuple[HeldBlock, int], ...]
+    compute_s: Float64Array
+    memory_bytes: Float64Array
+    cache_bytes: Float64Array
+    added_bytes: Float64Array
+    adding_s: Float64Array
+
+    def best(self, rates: Rates) -> tuple[int, float]:
+        """The first that takes the least time, and that time: the longest of multiprocessors, memory and
+        cache, and adding up split sums."""
+        moving_s = np.maximum(self.memory_bytes / rates.memory, self.cache_bytes / rates.cache)
+        adding_s = self.added_bytes / rates.memory + self.adding_s
+        seconds = np.maximum(self.compute_s, moving_s) + adding_s
+        index = int(seconds.argmin())
+        return index, float(seconds[index])
+
+    def choice(self, index: int, seconds: float = 0.0) -> Choice:
+        """One of them, with the time that it was chosen by."""
+        return Choice(*self.tiles[index], seconds)
+
+
+def best_choice(job: Job, machine: Machine, rates: Rates) -> Choice:
+    """The tile and split with the least time by the closed form of `candidates`. Raises as that does."""
+    found = candidates(job, machine)
+    return found.choice(*found.best(rates))
+
+
+def candidates(job: Job, machine: Machine) -> Candidates:
+    """What the library's own model or autotuning chooses among. Raises CapacityError where no tile of the
+    library fits a multiprocessor."""
     shapes = machine.blocks[job.dtype]
     if not shapes:
         raise CapacityError(
             f"no tile that {machine.library} has for {job.dtype} fits a multiprocessor: give it more "
             "registers or shared memory"
         )
-    choices = (
-        Choice(held, parts, estimate_s(job, held, parts, machine))
-        for held in shapes
-        for parts in _splits(job, held.block, machine)
-    )
-    return min(choices, key=lambda choice: choice.seconds)
+    tiles = tuple((held, parts) for held in shapes for parts in _splits(job, held.block, machine))
+    rows = np.array([_asked(job, held, parts, machine) for held, parts in tiles], dtype=np.float64)
+    return Candidates(tiles, *rows.T)
 
 
 def _splits(job: Job, block: Block, machine: Machine) -> Iterator[int]:
@@ -119,31 +149,30 @@ def _splits(job: Job, block: Block, machine: Machine) -> Iterator[int]:
             yield parts
 
 
-def estimate_s(job: Job, held: HeldBlock, parts: int, machine: Machine) -> float:
-    """Seconds of a choice: the longest of multiprocessors, memory and cache, and adding up split sums."""
+def _asked(job: Job, held: HeldBlock, parts: int, machine: Machine) -> tuple[float, ...]:
+    """What one of `Candidates` takes, in the order of its columns."""
     block = held.block
     tiles = job.batch * _count(job.m, block.m) * _count(job.n, block.n) * parts
     slabs = _count(_count(job.k, block.k), parts)
-    cycles = block_cycles(job, held, tiles, slabs, machine)
-    compute_s = _count(tiles, machine.count) * cycles / machine.clock_hz
+    rounds = _count(tiles, machine.count)
+    compute_s = rounds * block_cycles(job, held, tiles, slabs, machine) / machine.clock_hz
     out_bytes = job.batch * job.m * job.n * job.output_bits / 8
-    reached = machine.memory_bytes_per_s
-    memory_s = (sum(memory_bytes(job, held, tiles, parts, machine)) + job.write_miss * out_bytes) / reached
-    cache = machine.cache_bytes_per_s
-    a, b = _passed_bytes(job, block)
-    adding_s = 0.0
-    if parts > 1:
-        # Partial sums of the last round are written behind it, and all are read again.
-        rounds = _count(tiles, machine.count)
-        adding_s = _partial_bytes(job, parts) * (1 + 1 / rounds) / reached + _latency_s(job)
-    return max(compute_s, memory_s, (a + b + out_bytes) / cache) + adding_s
+    from_memory = sum(memory_bytes(job, held, tiles, parts, machine)) + job.write_miss * out_bytes
+    passed = sum(_passed_bytes(job, block)) + out_bytes
+    if parts == 1:
+        return compute_s, from_memory, passed, 0.0, 0.0
+    # Partial sums of the last round are written behind it, and all are read again.
+    return compute_s, from_memory, passed, _partial_bytes(job, parts) * (1 + 1 / rounds), _latency_s(job)
 
 
-def block_cycles(job: Job, held: HeldBlock, tiles: int, slabs: int, machine: Machine) -> float:
+def block_cycles(
+    job: Job, held: HeldBlock, tiles: int, slabs: int, machine: Machine, rates: Rates | None = None
+) -> float:
     """Cycles that one thread block occupies its multiprocessor, for a tile computed whole over `slabs` slabs:
     the larger of its products and its share of the wait for a slab, and the wait before and behind the loop.
     Blocks that a multiprocessor holds at once share the waits. With one stage of slabs a block waits, for the
-    latency and until memory has delivered the slabs of all blocks, before it multiplies."""
+    latency and until memory has delivered the slabs of all blocks at its rate, before it multiplies; `rates`
+    are for such tiles alone."""
     block = held.block
     rate = machine.macs_per_cycle[job.dtype] * job.share
     rate *= machine.structured_rate[job.dtype] if job.structured else 1
@@ -152,8 +181,9 @@ def block_cycles(job: Job, held: HeldBlock, tiles: int, slabs: int, machine: Mac
     wait = _latency_s(job) * machine.clock_hz / share
     each = max(products, wait)
     if block.stages == 1:
+        assert rates is not None
         slab = block.k * (block.m * job.a.miss + block.n * job.b.miss) * format_bits(job.dtype) / 8
-        arrived_s = min(tiles, machine.count * held.resident) * slab / machine.memory_bytes_per_s
+        arrived_s = min(tiles, machine.count * held.resident) * slab / rates.memory
         each = max(products, wait + (products + arrived_s * machine.clock_hz) / share)
     return slabs * each + PROLOGUE_SLABS * wait
 
@@ -175,19 +205,21 @@ def memory_bytes(job: Job, held: HeldBlock, tiles: int, parts: int, machine: Mac
     waves = max(1.0, rows * cols / (high * wide))
     a = _rereads(job.a, high * block.m / job.m * waves, cols)
     b = _rereads(job.b, wide * block.n / job.n * waves, rows)
-    # The span of an operand under the largest tiles of one wave, laid along m as far as that goes.
+    spans = _spans(job, machine) if job.a.strided or job.b.strided else (0.0, 0.0)
+    return (
+        _overfetched(job.a, a, spans[0], _count(job.n, OVERFETCH_SIDE), machine),
+        _overfetched(job.b, b, spans[1], _count(job.m, OVERFETCH_SIDE), machine),
+    )
+
+
+def _spans(job: Job, machine: Machine) -> tuple[float, float]:
+    """Bytes between the first and the last of each operand under the largest tiles of one wave, laid along m
+    as far as that goes."""
     most = 2 * machine.count
     along_m = min(_count(job.m, LARGEST_SIDE), most)
     under_a = min(1.0, along_m * LARGEST_SIDE / job.m)
     under_b = min(1.0, max(1, most // along_m) * LARGEST_SIDE / job.n)
-    return (
-        _overfetched(
-            job.a, a, job.a.size_bytes / job.batch * under_a, _count(job.n, OVERFETCH_SIDE), machine
-        ),
-        _overfetched(
-            job.b, b, job.b.size_bytes / job.batch * under_b, _count(job.m, OVERFETCH_SIDE), machine
-        ),
-    )
+    return job.a.size_bytes / job.batch * under_a, job.b.size_bytes / job.batch * under_b
 
 
 def _rereads(side: Side, times: float, tiles: int) -> float:
@@ -218,16 +250,16 @@ def _passed_bytes(job: Job, block: Block) -> tuple[int, int]:
     bits = format_bits(job.dtype)
     rows = _count(job.m, block.m)
     a = job.batch * job.m * job.k * _count(job.n, block.n) * bits
-    b = job.batch * job.k * job.n * rows * job.weight_bits / min(block.cluster, rows)
-    return -(-a // 8), ceil(b / 8)
+    b = job.batch * job.k * job.n * rows * job.twice_weight_bits
+    return -(-a // 8), -(-b // (16 * min(block.cluster, rows)))
 
 
 def _partial_bytes(job: Job, parts: int) -> int:
     return job.batch * job.m * job.n * parts * format_bits(accumulator_format(job.dtype)) // 8
 
 
-def block_demands(job: Job, choice: Choice, machine: Machine) -> Demands:
-    """What the thread blocks of a choice ask for."""
+def block_demands(job: Job, choice: Choice, machine: Machine, rates: Rates | None = None) -> Demands:
+    """What the thread blocks of a choice ask for. `rates` are for tiles of one stage; see `block_cycles`."""
     block, parts = choice.held.block, choice.parts
     depth = _count(_count(job.k, block.k), parts) * block.k
     mapping = GemmMapping(
@@ -238,12 +270,11 @@ def block_demands(job: Job, choice: Choice, machine: Machine) -> Demands:
     check_tiles(mapping.tiles, "the operator needs", "", "use a smaller batch")
     t = tile_kinds(mapping)
     slabs = -(-t.k // block.k)
-    found = [block_cycles(job, choice.held, mapping.tiles, int(count), machine) for count in slabs]
+    found = [block_cycles(job, choice.held, mapping.tiles, int(count), machine, rates) for count in slabs]
     cycles = np.array([ceil(one) for one in found], dtype=np.int64)
     bits = format_bits(job.dtype)
     a = -(-t.m * t.k * bits // 8)
-    wide = job.weight_bits / (8 * mapping.sharing)
-    b = -(-t.k * t.n * wide.numerator // wide.denominator)
+    b = -(-t.k * t.n * job.twice_weight_bits // (16 * mapping.sharing))
     delivered = _shares(job, mapping, choice.held, (t.m * t.k, t.k * t.n), machine)
     out = -(-t.m * t.n * job.output_bits // 8)
     head = -(-delivered // np.maximum(1, slabs))

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hwsim.devices.gpu_blocked import Choice, Job, Side, best_choice, block_demands
+from hwsim.devices.gpu_blocked import Candidates, Job, Side, block_demands, candidates
 from hwsim.devices.gpu_demands import Demands, kernels
-from hwsim.devices.gpu_machine import Machine
+from hwsim.devices.gpu_machine import Machine, Rates
 from hwsim.devices.gpu_stream import moving_demands
 from hwsim.plan.mapping import GemmMapping, WinogradMapping
 from hwsim.tensor.formats import format_bits
@@ -32,21 +32,20 @@ ONE_KERNEL_SHARE = 0.8
 
 
 @dataclass(frozen=True, slots=True)
-class ConvPlan:
-    """A way to do a convolution: the kernels around its products, and the products."""
+class ConvWay:
+    """A way to do a convolution: the kernels around its products, and the products with their tiles."""
 
     job: Job
-    choice: Choice
-    seconds: float
+    candidates: Candidates
     before_bytes: tuple[int, int] = (0, 0)  # read and written by the transform of the input
     after_bytes: tuple[int, int] = (0, 0)
     operations: tuple[int, int] = (0, 0)
     minimal: int = 0  # side of the tiles of results that Winograd's filtering makes; 0 where it is not taken
 
 
-def conv_plan(conv: Conv2d, product: Job, machine: Machine) -> ConvPlan:
-    """The fastest way to do a convolution whose implicit product is `product` (without shares and latency of
-    its own)."""
+def conv_ways(conv: Conv2d, product: Job, machine: Machine) -> tuple[ConvWay, ...]:
+    """All ways to do a convolution whose implicit product is `product` (without shares and latency of its
+    own)."""
     fitted = machine.products[product.dtype]
     latency_s = fitted.slab_latency_s if fitted.conv_slab_latency_s is None else fitted.conv_slab_latency_s
     share = fitted.gemm_share * fitted.conv_share
@@ -60,25 +59,36 @@ def conv_plan(conv: Conv2d, product: Job, machine: Machine) -> ConvPlan:
         slab_latency_s=latency_s,
         splits=False,
     )
-    found = [_chosen(implicit, machine)]
+    found = [ConvWay(implicit, candidates(implicit, machine))]
     if product.dtype == "fp32" and _minimal(conv):
-        found.append(replace(_chosen(_one_kernel(conv, implicit), machine), minimal=2))
+        one = _one_kernel(conv, implicit)
+        found.append(ConvWay(one, candidates(one, machine), minimal=2))
         found.append(_transformed(conv, implicit, machine))
-    return min(found, key=lambda plan: plan.seconds)
+    return tuple(found)
 
 
-def conv_demands(plan: ConvPlan, conv: Conv2d, machine: Machine) -> Demands:
-    """What the kernels of a convolution ask for."""
-    products = block_demands(plan.job, plan.choice, machine)
-    if _channels(conv, plan.job.dtype) != conv.C // conv.groups:
-        products = _without_padding(products, plan.job, conv, machine)
-    if plan.minimal:
+def fastest(ways: tuple[ConvWay, ...], rates: Rates) -> tuple[int, int]:
+    """The first way that takes the least time, and which tile it takes."""
+    found = []
+    for way in ways:
+        tile, seconds = way.candidates.best(rates)
+        found.append((seconds + sum((*way.before_bytes, *way.after_bytes)) / rates.memory, tile))
+    chosen = min(range(len(found)), key=lambda i: found[i][0])
+    return chosen, found[chosen][1]
+
+
+def conv_demands(way: ConvWay, tile: int, conv: Conv2d, machine: Machine) -> Demands:
+    """What the kernels of a convolution ask for, whose products take one tile of their candidates."""
+    products = block_demands(way.job, way.candidates.choice(tile), machine)
+    if _channels(conv, way.job.dtype) != conv.C // conv.groups:
+        products = _without_padding(products, way.job, conv, machine)
+    if way.minimal:
         assert isinstance(products.mapping, GemmMapping)
-        products = replace(products, mapping=WinogradMapping(conv, plan.minimal, products.mapping))
-    if not any(plan.before_bytes):
+        products = replace(products, mapping=WinogradMapping(conv, way.minimal, products.mapping))
+    if not any(way.before_bytes):
         return products
-    before = moving_demands(*plan.before_bytes, plan.operations[0], plan.job.dtype, machine)
-    after = moving_demands(*plan.after_bytes, plan.operations[1], plan.job.dtype, machine)
+    before = moving_demands(*way.before_bytes, way.operations[0], way.job.dtype, machine)
+    after = moving_demands(*way.after_bytes, way.operations[1], way.job.dtype, machine)
     around = len(before.kind_of_tile), len(after.kind_of_tile)
     assert isinstance(products.mapping, WinogradMapping)
     mapping = replace(products.mapping, before=around[0], after=around[1])
@@ -97,11 +107,6 @@ def _minimal(conv: Conv2d) -> bool:
     return windows == (3, 3, 1, 1, 1, 1) and conv.groups == 1
 
 
-def _chosen(job: Job, machine: Machine) -> ConvPlan:
-    choice = best_choice(job, machine)
-    return ConvPlan(job, choice, choice.seconds)
-
-
 def _one_kernel(conv: Conv2d, implicit: Job) -> Job:
     """F(2x2, 3x3): 16 products a tile of 2 x 2 results, instead of 36."""
     tiles = conv.N * -(-conv.P // 2) * -(-conv.Q // 2)
@@ -109,7 +114,7 @@ def _one_kernel(conv: Conv2d, implicit: Job) -> Job:
     return replace(implicit, batch=16, m=tiles, k=conv.C, share=share, output_bits=implicit.output_bits // 4)
 
 
-def _transformed(conv: Conv2d, implicit: Job, machine: Machine) -> ConvPlan:
+def _transformed(conv: Conv2d, implicit: Job, machine: Machine) -> ConvWay:
     """F(4x4, 3x3): a transform of the input, 36 products of what it wrote, and a transform of the results."""
     tiles = conv.N * -(-conv.P // 4) * -(-conv.Q // 4)
     number = format_bits(implicit.dtype) // 8
@@ -130,10 +135,7 @@ def _transformed(conv: Conv2d, implicit: Job, machine: Machine) -> ConvPlan:
         tiles * conv.C * operations["input"],
         tiles * conv.K * (operations["output"] + 16 * implicit.pointwise),
     )
-    reached = machine.memory_bytes_per_s
-    choice = best_choice(job, machine)
-    seconds = choice.seconds + sum((*before, *after)) / reached
-    return ConvPlan(job, choice, seconds, before, after, work, minimal=4)
+    return ConvWay(job, candidates(job, machine), before, after, work, minimal=4)
 
 
 def _without_padding(demands: Demands, job: Job, conv: Conv2d, machine: Machine) -> Demands:
@@ -150,21 +152,9 @@ def _without_padding(demands: Demands, job: Job, conv: Conv2d, machine: Machine)
     )
 
 
-def least_multiplications(conv: Conv2d, plan: ConvPlan) -> int:
+def least_multiplications(conv: Conv2d, way: ConvWay) -> int:
     """Multiplications that the chosen algorithm cannot do without."""
-    job = plan.job
+    job = way.job
     if job.batch == conv.groups:
         return conv.macs
     return int(np.prod([job.batch, job.m, job.n, job.k], dtype=object))
-
-
-def touched_bytes(conv: Conv2d, size_bytes: int) -> int:
-    """Of so many bytes of feature maps, those that some window touches."""
-    for extent, outputs, window, stride, dilation in (
-        (conv.H, conv.P, conv.R, conv.stride[0], conv.dilation[0]),
-        (conv.W, conv.Q, conv.S, conv.stride[1], conv.dilation[1]),
-    ):
-        span = (window - 1) * dilation + 1
-        touched = outputs * span if span < stride else (outputs - 1) * stride + span
-        size_bytes = size_bytes * min(extent, touched) // extent
-    return size_bytes

@@ -8,12 +8,11 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hwsim.arrays import BoolArray, Int32Array, Int64Array
 from hwsim.devices.gpu_machine import Machine
 from hwsim.plan.mapping import TileMapping
 
-Int64Array = NDArray[np.int64]
 K = TypeVar("K")
 
 
@@ -23,13 +22,13 @@ class Demands:
     many such blocks a multiprocessor keeps room; `begins` and `ends` mark the kinds of the first and last
     block of each kernel that has the machine to itself, where they are told apart."""
 
-    kind_of_tile: NDArray[np.int32]
+    kind_of_tile: Int32Array
     columns: Mapping[str, Int64Array]
     resident: Int64Array
     actions: Mapping[tuple[str, str], Int64Array] = field(default_factory=dict)
     mapping: TileMapping | None = None
-    begins: NDArray[np.bool_] | None = None
-    ends: NDArray[np.bool_] | None = None
+    begins: BoolArray | None = None
+    ends: BoolArray | None = None
 
 
 def joined(parts: Sequence[Demands]) -> Demands:

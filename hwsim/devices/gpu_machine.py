@@ -5,10 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import lru_cache
 
 from hwsim.design.kinds.gpu import GpuCalibrationSpec, GpuProductsSpec, GpuSpec
 from hwsim.devices.gpu_tiles import LIBRARIES, Block
+from hwsim.plan import Pipeline
 from hwsim.tensor.formats import format_bits
 
 # Dynamic power goes with f V^2, and voltage roughly with f^0.75 in the upper part of its range, so that a
@@ -26,15 +28,13 @@ class HeldBlock:
 
 @dataclass(frozen=True, eq=False)
 class Machine:
-    """A GPU in figures. Rates are those that streams and tiles reach; `macs_per_cycle` of one multiprocessor,
-    at the clock that power allows, counted in cycles of the boost clock."""
+    """A GPU in figures, but for the rates of memory and cache (`Rates`). `macs_per_cycle` is that of one
+    multiprocessor, at the clock that power allows, counted in cycles of the boost clock."""
 
     count: int
     lanes: int
     clock_hz: int
     register_bytes: int  # of all multiprocessors together
-    memory_bytes_per_s: float
-    cache_bytes_per_s: float
     library: str
     splits: tuple[int, ...]
     macs_per_cycle: Mapping[str, float]
@@ -47,6 +47,29 @@ class Machine:
     products: Mapping[str, GpuProductsSpec]
 
 
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Bytes a second that streams reach."""
+
+    memory: float
+    cache: float
+
+
+def rates_of(pipeline: Pipeline, fitted: GpuCalibrationSpec) -> Rates:
+    """The rates of a machine, by its pipeline; `fitted` are the shares that those hold already."""
+    found = {resource.name: resource.rate for resource in pipeline.resources}
+    memory, cache = found["memory"], found["l2"]
+    assert memory is not None
+    assert cache is not None
+    return _rates(memory, cache, fitted.memory_share, fitted.l2_share)
+
+
+@lru_cache(maxsize=64)
+def _rates(memory: Fraction, cache: Fraction, memory_share: float, l2_share: float) -> Rates:
+    whole = [int(memory / Fraction(str(memory_share))), int(cache / Fraction(str(l2_share)))]
+    return Rates(whole[0] * memory_share, whole[1] * l2_share)
+
+
 @lru_cache(maxsize=64)
 def machine_of(spec: GpuSpec) -> Machine:
     """The figures of a spec."""
@@ -57,8 +80,6 @@ def machine_of(spec: GpuSpec) -> Machine:
         lanes=spec.multiprocessors.lanes,
         clock_hz=spec.clock.boost_hz,
         register_bytes=4 * spec.multiprocessors.count * spec.multiprocessors.registers,
-        memory_bytes_per_s=spec.memory.bandwidth_bytes_per_s * fitted.memory_share,
-        cache_bytes_per_s=spec.l2.bytes_per_cycle * spec.clock.boost_hz * fitted.l2_share,
         library=spec.library,
         splits=library.splits,
         macs_per_cycle={

@@ -10,13 +10,18 @@ runs at a time."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from fractions import Fraction
 
+import numpy as np
+
+from hwsim.arrays import BoolArray, Int64Array
 from hwsim.design.kinds.gpu import GpuSpec
 from hwsim.plan import Cause, Component, Pipeline, Resource, SlotPool, Stage, Wait
 from hwsim.tensor.formats import format_bits
 
 RESIDENT = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)  # blocks of a multiprocessor that a pool of slots stands for
+_SIZES = np.array(RESIDENT)
 BANK_BYTES = 2**19  # the cache is built of banks of at most this size
 LINE_BITS = 256  # of one access to the cache: a sector of 32 bytes
 SHARED_BANK_BYTES = 2**14  # shared memory is built of banks of at most this size
@@ -25,6 +30,13 @@ SHARED_BANK_BYTES = 2**14  # shared memory is built of banks of at most this siz
 def pool_name(resident: int) -> str:
     """The pool for kernels of which a multiprocessor keeps so many blocks: the largest that is not more."""
     return f"blocks_{max(size for size in RESIDENT if size <= resident)}"
+
+
+def pools_held(resident: Int64Array, works: BoolArray) -> Mapping[str, BoolArray]:
+    """Which kinds of blocks take room in which pool, by how many of them a multiprocessor keeps: those that
+    work."""
+    sizes = _SIZES[np.searchsorted(_SIZES, resident, side="right") - 1]
+    return {pool_name(size): (sizes == size) & works for size in set(sizes.tolist())}
 
 
 def causes() -> tuple[Cause, ...]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from hwsim.devices.gpu_blocked import Choice, Job, Side, best_choice, block_demands
 from hwsim.devices.gpu_demands import Demands, kernels, part_of
-from hwsim.devices.gpu_machine import Machine
+from hwsim.devices.gpu_machine import Machine, Rates
 from hwsim.devices.gpu_stream import narrow_demands
 from hwsim.tensor.formats import format_bits
 from hwsim.workload.recurrent import PEEPHOLES, Recurrent
@@ -42,13 +42,13 @@ class Recurrence:
     output_miss: float
 
 
-def recurrent_demands(shape: Recurrence, machine: Machine) -> Demands:
+def recurrent_demands(shape: Recurrence, machine: Machine, rates: Rates) -> Demands:
     """All steps. Each kernel has the machine to itself, so that the next begins behind it."""
     layer = shape.layer
-    first = kernels(*_step(shape, shape.first_miss, machine))
+    first = kernels(*_step(shape, shape.first_miss, machine, rates))
     if layer.T == 1:
         return first
-    one = kernels(first, kernels(*_step(shape, shape.miss, machine)))
+    one = kernels(first, kernels(*_step(shape, shape.miss, machine, rates)))
     steps = one.kind_of_tile[len(first.kind_of_tile) :]
     tiles = [one.kind_of_tile[: len(first.kind_of_tile)], np.tile(steps, layer.T - 1)]
     return replace(one, kind_of_tile=np.concatenate(tiles))
@@ -63,13 +63,13 @@ def step_products(layer: Recurrent) -> tuple[tuple[int, int], ...]:
     return (gates, (layer.P, layer.H)) if layer.P else (gates,)
 
 
-def _step(shape: Recurrence, miss: float, machine: Machine) -> list[Demands]:
+def _step(shape: Recurrence, miss: float, machine: Machine, rates: Rates) -> list[Demands]:
     """The kernels of one step: each product with pointwise work behind it. Only the first pointwise kernel
     reads the step's inputs, and only the last writes its results."""
     products = step_products(shape.layer)
     found = []
     for index, (rows, depth) in enumerate(products):
-        found.append(_product(shape, rows, depth, miss, machine))
+        found.append(_product(shape, rows, depth, miss, machine, rates))
         last = index == len(products) - 1
         moved = replace(
             shape,
@@ -81,7 +81,9 @@ def _step(shape: Recurrence, miss: float, machine: Machine) -> list[Demands]:
     return found
 
 
-def _product(shape: Recurrence, rows: int, depth: int, miss: float, machine: Machine) -> Demands:
+def _product(
+    shape: Recurrence, rows: int, depth: int, miss: float, machine: Machine, rates: Rates
+) -> Demands:
     """One product of a step, by so many rows of weights; their bytes are its share of all."""
     layer, dtype = shape.layer, shape.dtype
     fitted = machine.products[dtype]
@@ -101,8 +103,8 @@ def _product(shape: Recurrence, rows: int, depth: int, miss: float, machine: Mac
     apart = machine.recurrent[dtype]
     if apart and (batch <= apart[0].block.m or layer.gates > 1):
         held = apart[0] if batch <= apart[0].block.m else apart[-1]
-        return block_demands(job, Choice(held, 1, 0.0), machine)
-    return block_demands(job, best_choice(job, machine), machine)
+        return block_demands(job, Choice(held, 1, 0.0), machine, rates)
+    return block_demands(job, best_choice(job, machine, rates), machine)
 
 
 def _pointwise(shape: Recurrence, rows: int, machine: Machine) -> Demands:

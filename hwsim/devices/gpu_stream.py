@@ -8,9 +8,10 @@ from math import ceil
 
 import numpy as np
 
+from hwsim.arrays import Int64Array
 from hwsim.design.kinds.gpu import LOAD_LATENCY_S
 from hwsim.devices.gpu_blocked import HIT_LATENCY, PROLOGUE_SLABS, Job
-from hwsim.devices.gpu_demands import Demands, Int64Array, part_of, pointwise_cycles, split_evenly
+from hwsim.devices.gpu_demands import Demands, part_of, pointwise_cycles, split_evenly
 from hwsim.devices.gpu_machine import Machine
 from hwsim.devices.gpu_tiles import NARROW_STEP
 from hwsim.plan.residency import Operand

@@ -8,25 +8,25 @@ waits for the operands of its operator. Pointwise and pooling operators run on t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from functools import cached_property, partial
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hwsim.design.kinds.systolic import SystolicSpec
 from hwsim.devices.columns import lay_out
+from hwsim.devices.families import shape, shared_options
 from hwsim.devices.systolic_gemm import ArrayShape, Gemm, GemmTiles, lower, mappings, tiles_of
 from hwsim.devices.systolic_parts import ideal_parts, native_bits, systolic_components
-from hwsim.devices.systolic_pipeline import CAUSES, make_pipeline, wait_name
+from hwsim.devices.systolic_pipeline import CAUSES, asked, make_pipeline, wait_name
 from hwsim.devices.systolic_recurrent import all_steps, step_moves, step_products
-from hwsim.devices.systolic_shared import SharedPlans
 from hwsim.devices.vector_tiles import vector_tiles
 from hwsim.devices.vector_work import UNIT_KINDS, result_operations, vector_operations
 from hwsim.errors import UnsupportedError
-from hwsim.plan import Component, Pipeline, Plan, Resource
+from hwsim.plan import Component, Options, Pipeline, Plan, Resource
 from hwsim.plan.mapping import GemmMapping, StepMapping
 from hwsim.plan.program import check_tiles
 from hwsim.plan.residency import Contents, Residency, WeightStorage
@@ -35,6 +35,7 @@ from hwsim.workload.graph import Workload
 from hwsim.workload.operators import Operator, Recurrent, Transfer
 
 SUM_OF_FLOATS_BITS = 32
+STEP_PLANS = 4  # kept of a recurrent operator: rates seldom pick more
 
 
 def format_pair(activation: str, weight: str) -> str:
@@ -74,9 +75,10 @@ class SystolicDevice:
         fastest = min(spec.array.cycles_per_row.values())
         self.macs_per_cycle = spec.array.rows * spec.array.cols / fastest
         self._plans: dict[object, Plan] = {}
-        self._shared = SharedPlans(
+        resources = tuple((r.name, r.servers, r.rate is None) for r in self.pipeline.resources)
+        self.family = shape(
             spec.array, spec.accumulators, spec.activation_unit.lanes, native_bits(spec), self.ideal,
-            self.host_link, self.pipeline.stages, tuple(sorted(pools)),
+            self.pipeline.stages, self.pipeline.pools, self.pipeline.waits, resources,
         )  # fmt: skip
 
     # -- what the device can do ------------------------------------------------------------------------
@@ -112,59 +114,61 @@ class SystolicDevice:
         return WeightStorage()
 
     def plan(self, operator: Operator, residency: Residency | None) -> Plan:
-        key = (operator.problem, residency, result_operations(operator))
+        key = _key(operator, residency)
         found = self._plans.get(key)
         if found is None:
-            found = self._plans[key] = self._make_plan(operator, residency, key)
+            found = self._plans[key] = self.options(operator, residency).at(self.pipeline)
         return found
 
-    def _make_plan(self, operator: Operator, residency: Residency | None, key: Hashable) -> Plan:
+    def options(self, operator: Operator, residency: Residency | None) -> Options:
+        """Plans among which the rates choose; see `hwsim.devices.base.ChoosesByRates`."""
+        key = _key(operator, residency)
+        return shared_options(self.family, key, lambda: self._make_options(operator, residency))
+
+    def _make_options(self, operator: Operator, residency: Residency | None) -> Options:
         if isinstance(operator.problem, Transfer):
-            return self._plan_transfer(operator.problem)
+            return Options.only(self._plan_transfer(operator.problem))
         if residency is None:
-            return self._columns(np.zeros(0, dtype=np.int32), 0, {}, {}, {}, {})
+            return Options.only(self._columns(np.zeros(0, dtype=np.int32), 0, {}, {}, {}, {}))
         if reason := self.supports(operator, [o.dtype for o in residency.operands]):
             raise UnsupportedError(f"operator {operator.name} ({operator.kind}): {reason}")
         if operator.kind in UNIT_KINDS:
-            return self._shared.plan(key, self.pipeline, lambda: self._plan_vector(operator, residency))
+            return Options.only(self._plan_vector(operator, residency))
         if isinstance(operator.problem, Recurrent):
-            return self._plan_recurrent(operator, operator.problem, residency)
-        return self._best_gemm(operator, lambda: lower(operator, residency), residency, key)[1]
+            return self._recurrent_options(operator, operator.problem, residency)
+        return self._products(operator, lower(operator, residency), residency)
 
     # -- plans -----------------------------------------------------------------------------------------
 
-    def _best_gemm(
-        self, operator: Operator, lowered: Callable[[], Gemm], residency: Residency, key: Hashable
-    ) -> tuple[GemmMapping, Plan]:
-        """The mapping whose busiest resource has the least to do, and its plan. The constants of fused steps
-        come with the first tile. `key` stands for the product."""
+    def _products(self, operator: Operator, gemm: Gemm, residency: Residency) -> Options:
+        """Mappings of a product. The constants of fused steps come with the first tile."""
+        extra = sum(o.size_bytes for o in residency.operands[2:] if o.place != "chip")
+        plans = []
+        for mapping in mappings(gemm, self._array_shape, residency.stream_bytes):
+            side = f"on a {self.spec.array.rows} x {self.spec.array.cols} array"
+            check_tiles(mapping.tiles, f"operator {operator.name} needs", side, "use a larger array")
+            plans.append(self._gemm_columns(gemm, mapping, extra))
+        in_turns = not self.spec.array.double_buffer
+        return Options.among(plans, [asked(plan, in_turns) for plan in plans])
 
-        def candidates() -> Iterator[tuple[GemmMapping, Plan]]:
-            gemm = lowered()
-            extra = sum(o.size_bytes for o in residency.operands[2:] if o.place != "chip")
-            for mapping in mappings(gemm, self._array_shape, residency.stream_bytes):
-                side = f"on a {self.spec.array.rows} x {self.spec.array.cols} array"
-                check_tiles(mapping.tiles, f"operator {operator.name} needs", side, "use a larger array")
-                yield mapping, self._gemm_columns(gemm, mapping, extra)
-
-        return self._shared.best(key, self.pipeline, candidates, not self.spec.array.double_buffer)
-
-    def _plan_recurrent(self, operator: Operator, problem: Recurrent, residency: Residency) -> Plan:
+    def _recurrent_options(self, operator: Operator, problem: Recurrent, residency: Residency) -> Options:
         """Steps one after the other; see `systolic_recurrent`."""
         products = step_products(problem, residency)
         if reason := self._multiplies([(gemm.a.dtype, gemm.b.dtype) for gemm in products]):
             raise UnsupportedError(f"operator {operator.name} ({problem.cell}): {reason}")
-        mapping = StepMapping(
-            problem.T,
-            tuple(
-                self._best_gemm(operator, partial(_same, gemm), residency, (gemm, residency))[0]
-                for gemm in products
-            ),
-        )
+        found = [self._products(operator, gemm, residency) for gemm in products]
         moves = step_moves(problem, residency, self.spec.activation_unit.lanes, operator.name)
-        what = f"operator {operator.name} ({problem.T:,} steps) needs"
-        check_tiles(mapping.tiles, what, "", "use a larger array or fewer steps")
-        return all_steps(problem, residency, mapping, moves, self.spec.array.dataflow, self._gemm_columns)
+
+        @lru_cache(maxsize=STEP_PLANS)
+        def plan(picks: tuple[int, ...]) -> Plan:
+            picked = [options.make((i,)).mapping for options, i in zip(found, picks, strict=True)]
+            mapping = StepMapping(problem.T, tuple(m for m in picked if isinstance(m, GemmMapping)))
+            what = f"operator {operator.name} ({problem.T:,} steps) needs"
+            check_tiles(mapping.tiles, what, "", "use a larger array or fewer steps")
+            return all_steps(problem, residency, mapping, moves, self.spec.array.dataflow, self._gemm_columns)
+
+        size_bytes = STEP_PLANS * problem.T * sum(options.size_bytes for options in found)
+        return Options(tuple(amounts for options in found for amounts in options.choices), plan, size_bytes)
 
     def _gemm_columns(
         self, gemm: Gemm, mapping: GemmMapping, extra_bytes: int, comes: bool = True, goes: bool = True
@@ -383,8 +387,9 @@ class SystolicDevice:
         return self._components
 
 
-def _same(gemm: Gemm) -> Gemm:
-    return gemm
+def _key(operator: Operator, residency: Residency | None) -> Hashable:
+    """What decides an operator's plans."""
+    return operator.problem, residency, result_operations(operator)
 
 
 def _floor(resource: Resource, work: int, per_cycle: int) -> int:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hwsim.arrays import Int64Array
 from hwsim.devices.vector_work import result_operations
 from hwsim.errors import CapacityError
 from hwsim.plan.mapping import GemmMapping
@@ -21,8 +22,6 @@ from hwsim.plan.tiling import TileKinds, tile_kinds
 from hwsim.tensor.formats import format_bits
 from hwsim.units import format_bytes
 from hwsim.workload.operators import Conv2d, Matmul, Operator
-
-Int64Array = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +129,9 @@ def mappings(gemm: Gemm, array: ArrayShape, stream_bytes: int | None) -> Iterato
             tile_m, tile_n, tile_k = array.cols, array.bank_rows or n, array.rows
         limits = min(tile_m, gemm.m), min(tile_n, n)
         for rows, cols in _fitting(gemm, *limits, packed, stream_bytes, array.dataflow == "is"):
-            for order in ("mn", "nm"):
+            # With one tile along m or n, both orders are the same tiles one after the other.
+            orders = ("mn", "nm") if rows < gemm.m and cols < n else ("mn",)
+            for order in orders:
                 yield GemmMapping(batch, gemm.m, n, k, rows, cols, min(tile_k, k), order, packed)
 
 

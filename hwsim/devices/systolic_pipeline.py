@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 from hwsim.design.kinds.systolic import SystolicSpec
-from hwsim.plan import Cause, Pipeline, Resource, SlotPool, Stage, Wait
+from hwsim.plan import Cause, Pipeline, Plan, Resource, SlotPool, Stage, Wait
 from hwsim.workload.operators import Operator, Recurrent, Transfer
 
 UNLIMITED_SERVERS = 10**9  # a pure delay: sums of any number of tiles settle side by side
@@ -150,3 +150,13 @@ def wait_name(consumer: Operator, operand: int, producer: Operator, place: str, 
             return "lookup"
         made = "input"
     return f"{made}_shift" if product and held else made
+
+
+def asked(plan: Plan, in_turns: bool) -> list[int]:
+    """What a plan asks of each resource of its pipeline; of those with many servers nothing. Where shifting
+    in and computing take turns (`in_turns`), the array does both."""
+    totals: dict[str, int] = {}
+    for stage, total in zip(plan.pipeline.stages, plan.stage_totals.tolist(), strict=True):
+        name = "array" if in_turns and stage.name == "shift" else stage.resource
+        totals[name] = totals.get(name, 0) + total
+    return [totals.get(r.name, 0) if r.servers == 1 else 0 for r in plan.pipeline.resources]

@@ -33,8 +33,6 @@ from hwsim.tensor.formats import accumulator_format, format_bits
 from hwsim.units import format_bytes
 from hwsim.workload.recurrent import PEEPHOLES, Recurrent, recurrent_parts
 
-Int64Array = NDArray[np.int64]
-
 
 def step_products(problem: Recurrent, residency: Residency) -> tuple[Gemm, ...]:
     """The products of one step in their order. Operands are on chip by then; sums leave as wide as they are

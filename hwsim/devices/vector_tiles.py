@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hwsim.arrays import Int32Array, Int64Array
 from hwsim.devices.vector_work import repeated_bytes, vector_operations
 from hwsim.errors import CapacityError
 from hwsim.plan.program import check_tiles
@@ -32,18 +32,16 @@ from hwsim.workload.operators import (
 class VectorTiles:
     """Equal slices of an operator's results (the last may be shorter): one or two kinds."""
 
-    results: NDArray[np.int64]  # (kinds,) results of a tile
+    results: Int64Array  # (kinds,) results of a tile
     total: int
-    kind_of_tile: NDArray[np.int32]
+    kind_of_tile: Int32Array
 
-    def operations(self, operator: Operator) -> NDArray[np.int64]:
+    def operations(self, operator: Operator) -> Int64Array:
         """(kinds,) element operations of a tile."""
         counts = [vector_operations(operator, some, self.total) for some in self.results.tolist()]
         return np.array(counts, dtype=np.int64)
 
-    def buffer_reads(
-        self, operator: Operator, residency: Residency, operand_bytes: NDArray[np.int64]
-    ) -> NDArray[np.int64]:
+    def buffer_reads(self, operator: Operator, residency: Residency, operand_bytes: Int64Array) -> Int64Array:
         """(kinds,) bytes that a tile reads from the buffer: its operands once, but patches that overlap, of a
         Winograd transform or of a convolution's copies, each whole."""
         problem = operator.problem
@@ -52,12 +50,12 @@ class VectorTiles:
             return -(-self.results * format_bits(residency.operands[0].dtype) // 8)
         return operand_bytes + self._part_of(repeated_bytes(operator, residency))
 
-    def share(self, operands: Sequence[Operand], place: str) -> NDArray[np.int64]:
+    def share(self, operands: Sequence[Operand], place: str) -> Int64Array:
         """(kinds,) bytes of the operands in `place` that a tile touches: its share of their size. The whole
         sums to at least the size, since every tile rounds up."""
         return self._part_of(sum(o.size_bytes for o in operands if o.place == place))
 
-    def _part_of(self, amount: int) -> NDArray[np.int64]:
+    def _part_of(self, amount: int) -> Int64Array:
         """(kinds,) a tile's share, rounded up; the products may be larger than int64 holds."""
         shares = [-(-amount * some // self.total) for some in self.results.tolist()]
         return np.array(shares, dtype=np.int64)

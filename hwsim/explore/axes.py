@@ -10,11 +10,12 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from hwsim.compress.recipe import load_recipe
 from hwsim.design import load_design
 from hwsim.errors import HwsimError, Problem, SpecError
 from hwsim.explore.expressions import Condition, read_condition, read_number
+from hwsim.explore.recipes import recipe_hash
 from hwsim.explore.space_file import MAX_VALUES, AxisSpec, Scalar, SpaceSpec
+from hwsim.schema.tree import dotted
 from hwsim.tensor.formats import find_format
 from hwsim.units import DIMENSIONS, parse_quantity
 from hwsim.workload import load_workload
@@ -45,9 +46,9 @@ class Axis:
 
 def problem_at(spec: SpaceSpec, path: tuple[str | int, ...], message: str) -> Problem:
     """A fault at its place in the file, if there is one."""
-    dotted = ".".join(str(step) for step in path)
+    where = dotted(path)
     if spec.origin is None:
-        return Problem(spec.name, 0, 0, dotted, message)
+        return Problem(spec.name, 0, 0, where, message)
     node = spec.origin.tree
     for step in path:
         below = (node.children or {}).get(str(step))
@@ -56,14 +57,14 @@ def problem_at(spec: SpaceSpec, path: tuple[str | int, ...], message: str) -> Pr
         if below is None:
             break
         node = below
-    return Problem(spec.origin.path, node.place.line, node.place.col, dotted, message)
+    return Problem(spec.origin.path, node.place.line, node.place.col, where, message)
 
 
 def read_axis(name: str, written: tuple[Scalar, ...] | AxisSpec) -> Axis:
     """The values of one axis. Raises SpecError for none, for one that comes twice, and for a bad range."""
     spec = AxisSpec(values=written) if isinstance(written, tuple) and written else written
     if not isinstance(spec, AxisSpec):
-        raise SpecError("has no values; list at least one")
+        raise SpecError("has no values; list at least one, such as [64, 128]")
     texts = tuple(_text(v) for v in spec.values) if spec.values else tuple(_range(spec))
     if len(texts) > MAX_VALUES:
         raise SpecError(f"has {len(texts):,} values, more than {MAX_VALUES:,}")
@@ -71,8 +72,10 @@ def read_axis(name: str, written: tuple[Scalar, ...] | AxisSpec) -> Axis:
     numbers = None if any(x is None for x in read) else np.array(read, dtype=np.float64)
     same = texts if numbers is None else tuple(numbers.tolist())
     if len(set(same)) < len(same):
-        twice = next(text for i, text in enumerate(texts) if same[i] in same[:i])
-        raise SpecError(f"has the value {twice} twice")
+        twice = next(i for i in range(len(same)) if same[i] in same[:i])
+        first = texts[same.index(same[twice])]
+        also = f", which is {first}" if first != texts[twice] else ""
+        raise SpecError(f"has the value {texts[twice]} twice{also}: take one of them away")
     kind = name if name in CHOICES else "parameter" if name.startswith(PARAMETER) else "field"
     if kind != "field" and kind != "parameter":
         numbers = None
@@ -169,13 +172,23 @@ def check_axes(spec: SpaceSpec, axes: Sequence[Axis], hashes: dict[str, str]) ->
     has, or what lies outside a field's bounds, is told with its place before anything is evaluated."""
     problems = []
     for axis in axes:
+        refused: list[str] = []
         for text in axis.values:
             try:
                 _check_value(spec, axis, text, axes, hashes)
             except HwsimError as error:
-                problems.append(problem_at(spec, ("axes", axis.name), _brief(error)))
+                refused.append(_brief(error))
+        if refused:
+            problems.append(problem_at(spec, ("axes", axis.name), _once(refused)))
     if problems:
-        raise SpecError(list(dict.fromkeys(problems)))  # a field that is not there is told once, not by value
+        raise SpecError(problems)
+
+
+def _once(refused: Sequence[str]) -> str:
+    """Why values of an axis are refused: the first, and how many others are for reasons of their own."""
+    others = len([message for message in refused if message != refused[0]])
+    more = f" (and {others} more of its values {'is' if others == 1 else 'are'} refused)" if others else ""
+    return f"{refused[0]}{more}"
 
 
 def _brief(error: HwsimError) -> str:
@@ -191,7 +204,7 @@ def _check_value(
         find_format(text)
     elif axis.kind == "recipe":
         if text != NO_RECIPE:
-            hashes[f"recipe:{text}"] = load_recipe(text).content_hash
+            hashes[f"recipe:{text}"] = recipe_hash(text)
     elif axis.kind == "parameter":
         number = read_number(text)
         if number is None or number != int(number):
@@ -201,7 +214,35 @@ def _check_value(
     else:
         bases, beside = _where_active(spec, axis, axes)
         for base in bases:
-            load_design(base, [*beside, f"{axis.name}={text}"])
+            try:
+                load_design(base, [*beside, f"{axis.name}={text}"])
+            except SpecError as error:
+                faults = [p for p in error.problems if not _set_by_another(p, axis, axes)]
+                if said := "; ".join(_of_field(p, axis) for p in faults):
+                    raise SpecError(f"{said}{_on(base, bases)}") from None
+
+
+def _set_by_another(fault: Problem, axis: Axis, axes: Sequence[Axis]) -> bool:
+    """Whether what a value of an axis is at odds with is a field that another axis sets: points decide."""
+    return any(_is_at(other, fault.path) for other in axes if other.kind == "field" and other is not axis)
+
+
+def _is_at(axis: Axis, path: str) -> bool:
+    return f".{path}".endswith(f".{axis.name}") or f".{axis.name}".endswith(f".{path}")
+
+
+def _of_field(fault: Problem, axis: Axis) -> str:
+    """A fault, with its field where that is not the one of the axis."""
+    if not fault.path or _is_at(axis, fault.path):
+        return fault.message
+    return f"{fault.path} {fault.message}; it can be an axis too"
+
+
+def _on(base: str, bases: Sequence[str]) -> str:
+    """Which of several designs refuses a value, and what to do where the others do not."""
+    if len(bases) == 1:
+        return ""
+    return f" (on {base}; `when: design == NAME` keeps an axis to designs that take it)"
 
 
 def _where_active(spec: SpaceSpec, axis: Axis, axes: Sequence[Axis]) -> tuple[list[str], list[str]]:

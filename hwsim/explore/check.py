@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hwsim.compress.recipe import apply_recipe, load_recipe
 from hwsim.errors import CheckError
 from hwsim.explore.axes import NO_RECIPE
 from hwsim.explore.evaluate import run_arguments
+from hwsim.explore.recipes import compressed
 from hwsim.explore.space import Space
 from hwsim.pipeline import run
 from hwsim.workload import load_with
@@ -24,7 +24,7 @@ def check_point(space: Space, texts: Mapping[str, str], metrics: Mapping[str, fl
         known = {"workload", "design", "dtype", "weight_dtype", "overrides"}
         parameters = {name: arguments.pop(name) for name in [*arguments] if name not in known}
         graph = load_with(arguments["workload"], parameters)
-        arguments["workload"] = apply_recipe(graph, load_recipe(recipe), seed=space.seed)
+        arguments["workload"] = compressed(graph, recipe, space.seed)
     result = run(**arguments)
     pairs = [(name, metrics[name], getattr(result, name)) for name in COMPARED]
     for name, swept, alone in [*pairs, ("limit", limit, result.limit)]:

@@ -6,24 +6,28 @@ of the one who had it. What is done about deaths is decided in `dispatch`.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
-from multiprocessing.connection import Connection, wait
-from multiprocessing.context import ForkServerProcess
-from types import ModuleType
+from multiprocessing.connection import Pipe, wait
+from multiprocessing.process import BaseProcess
 from typing import Protocol
 
 from hwsim.errors import HwsimError
 from hwsim.explore.axes import IntArray
+from hwsim.explore.fork_server import start_process
 from hwsim.explore.outcome import Outcomes
-from hwsim.explore.worker import ONE_THREAD, Factory, evaluated, serve
+from hwsim.explore.worker import Factory, evaluated, serve
 
+if sys.platform == "win32":
+    from multiprocessing.connection import PipeConnection as Connection
+else:
+    from multiprocessing.connection import Connection
+
+MOST_WORKERS = 60 if sys.platform == "win32" else 256  # Windows waits for 63 things at a time
 FALSE_STARTS = 3  # deaths before a first word, one after the other, until nobody is hired any more
 _GOODBYE_S = 5.0
 
@@ -89,9 +93,6 @@ class Processes:
         self._factory = factory
         self._members: list[_Member] = []
         self._false_starts = 0
-        self._context = multiprocessing.get_context("forkserver")
-        # The server imports once what all processes need, so that a new one is there in milliseconds.
-        self._context.set_forkserver_preload(["hwsim.explore.evaluate"])
 
     def submit(self, ticket: int, indices: IntArray) -> None:
         member = next((m for m in self._members if m.ticket is None), None)
@@ -126,10 +127,8 @@ class Processes:
         return [m.process.pid for m in self._members if m.process.pid is not None]
 
     def _hire(self) -> _Member:
-        ours, theirs = self._context.Pipe()
-        process = self._context.Process(target=serve, args=(theirs, self._factory), daemon=True)
-        with _as_library():
-            process.start()
+        ours, theirs = Pipe()
+        process = start_process(serve, theirs, self._factory)
         theirs.close()  # so that the pipe ends with its process
         self._members.append(member := _Member(process, ours))
         return member
@@ -171,7 +170,7 @@ class Processes:
 class _Member:
     """A process, our end of its pipe, and the batch that it has."""
 
-    process: ForkServerProcess
+    process: BaseProcess
     connection: Connection
     ticket: int | None = None
     started: bool = False
@@ -184,24 +183,8 @@ def _cause(exit_code: int | None) -> str:
     return f"exit status {exit_code}"
 
 
-@contextmanager
-def _as_library() -> Iterator[None]:
-    """Start processes as from a library: they do not run the caller's script again, which need not expect it,
-    and read ONE_THREAD before they load anything."""
-    main, before = sys.modules["__main__"], {name: os.environ.get(name) for name in ONE_THREAD}
-    sys.modules["__main__"] = ModuleType("__main__")
-    os.environ.update(ONE_THREAD)
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-
 def processors() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0))
+    """Processors that this process may use, where the system says that; else those of the machine."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -3,14 +3,13 @@ page takes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hwsim.explore.axes import Axis
-from hwsim.explore.insight import NOUNS, insight
+from hwsim.explore.insight import insight
 from hwsim.explore.outcome import METRICS, STATUSES
 from hwsim.explore.stored import Points, load_points
 from hwsim.report import draw
@@ -18,22 +17,6 @@ from hwsim.result.swept import SWEPT_FOLDER, Swept, SweptAxis, SweptChoice, Swep
 
 MOST_POINTS = 10_000  # of one page: under 2 MB, and fluid
 _GOLDEN = 2_654_435_769  # 2**32 over the golden ratio: its multiples lie evenly, in step with no grid
-
-# Metric -> how it is written, and its unit.
-_FORMS: Mapping[str, tuple[str, str]] = {
-    "latency_s": ("si", "s"),
-    "energy_j": ("si", "J"),
-    "area_mm2": ("plain", "mm\u00b2"),
-    "average_power_w": ("si", "W"),
-    "energy_delay_js": ("si", "Js"),
-    "throughput_per_s": ("plain", "/s"),
-    "throughput_per_w": ("plain", "/J"),
-    "throughput_per_mm2": ("plain", "/s/mm\u00b2"),
-    "utilization": ("percent", ""),
-    "weight_bytes": ("bytes", ""),
-    "sqnr_db": ("plain", "dB"),
-    "accuracy": ("percent", ""),
-}
 
 
 def export_page(store: str | Path, folder: str | Path | None = None) -> Path:
@@ -110,6 +93,11 @@ def _axis(axis: Axis) -> SweptAxis:
 
 
 def _metric(name: str) -> SweptMetric:
-    form, unit = _FORMS[name]
-    noun = NOUNS[name].replace("mm2", "mm\u00b2")
-    return SweptMetric(name, noun, METRICS[name].sentence, METRICS[name].better, form, unit)
+    """A metric as the page writes it: its axes and columns say what is counted, so the unit need not."""
+    metric = METRICS[name]
+    unit = _squared(metric.unit.removeprefix("inferences"))
+    return SweptMetric(name, _squared(metric.noun), metric.sentence, metric.better, metric.form, unit)
+
+
+def _squared(text: str) -> str:
+    return text.replace("mm2", "mm\u00b2")

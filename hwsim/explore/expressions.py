@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 import difflib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ from hwsim.units import DIMENSIONS, parse_quantity
 
 Columns = Mapping[str, NDArray[Any]]  # by name: numbers, or words
 MAX_TEXT = 200
+_FIELD = "a field of the design can be named where it is an axis, if of one value"
 
 _ARITHMETIC = {ast.Add: np.add, ast.Sub: np.subtract, ast.Mult: np.multiply, ast.Div: np.divide}
 _COMPARED = {
@@ -38,12 +39,9 @@ class Condition:
     names: frozenset[str]
 
     def holds(self, columns: Columns) -> NDArray[np.bool_]:
-        """(n,) where it is true of `columns`, which has each of `names`. False where a number is missing."""
+        """(n,) where it is true of `columns`, which has each of `names`, whatever missing numbers may be."""
         with np.errstate(all="ignore"):
-            found = np.asarray(_value(self.tree, columns, self.text))
-        if found.dtype != np.bool_:
-            raise SpecError(f"{self.text!r} is no condition: compare two things, as in area_mm2 <= 50")
-        return found
+            return np.asarray(_surely(self.tree, columns, self.text, wanted=True))
 
     def excess(self, columns: Columns) -> NDArray[np.float64]:
         """(n,) how far it is from true, relative to what it compares with; 0 where it holds, 1 where that
@@ -79,10 +77,12 @@ def read_condition(text: str, known: Collection[str]) -> Condition:
     for name in sorted(heads - names):
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
         if near or "." in name:
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise SpecError(f"{text!r} names {name!r}, which is no axis or metric{hint}")
+            hint = f"did you mean {near[0]}?" if near else _FIELD
+            raise SpecError(f"{text!r} names {name!r}, which is no axis or metric; {hint}")
     if not names:
-        raise SpecError(f"{text!r} names no axis and no metric; known: {', '.join(sorted(known))}")
+        near = [word for name in sorted(heads) for word in difflib.get_close_matches(name, known, n=1)]
+        hint = f"did you mean {near[0]}?" if near else f"{_FIELD}."
+        raise SpecError(f"{text!r} names no axis and no metric; {hint} Known: {', '.join(sorted(known))}")
     found = Condition(text, tree, frozenset(names))
     _check(tree, text)
     return found
@@ -126,7 +126,37 @@ def _check(tree: ast.expr, text: str) -> None:
             raise SpecError(f"{text!r}: a condition holds comparisons, and, or, not, + - * / and brackets")
 
 
+def _surely(tree: ast.expr, columns: Columns, text: str, *, wanted: bool) -> Any:
+    """(n,) where a condition is surely true, or surely false if that is `wanted`: where a number is missing
+    a comparison is neither (Kleene's logic of three values)."""
+    if isinstance(tree, ast.UnaryOp) and isinstance(tree.op, ast.Not):
+        return _surely(tree.operand, columns, text, wanted=not wanted)
+    if isinstance(tree, ast.BoolOp):
+        parts = [_surely(part, columns, text, wanted=wanted) for part in tree.values]
+        return _all_or_any(parts, every=isinstance(tree.op, ast.And) == wanted)
+    if not isinstance(tree, ast.Compare):
+        raise SpecError(f"{text!r} is no condition: compare two things, as in area_mm2 <= 50")
+    sides = [_value(side, columns, text) for side in (tree.left, *tree.comparators)]
+    parts = []
+    for operator, left, right in zip(tree.ops, sides, sides[1:], strict=False):
+        is_so = _compared(operator, left, right, text)
+        known = ~(_missing(left) | _missing(right))
+        parts.append((is_so if wanted else ~is_so) & known)
+    return _all_or_any(parts, every=wanted)
+
+
+def _all_or_any(parts: Sequence[Any], *, every: bool) -> Any:
+    joined = np.logical_and if every else np.logical_or
+    return joined.reduce(np.broadcast_arrays(*parts))
+
+
+def _missing(value: Any) -> Any:
+    numbers = np.asarray(value)
+    return np.isnan(numbers) if numbers.dtype.kind == "f" else np.zeros(numbers.shape, dtype=np.bool_)
+
+
 def _value(tree: ast.expr, columns: Columns, text: str) -> Any:
+    """Numbers or words, (n,) or one for all."""
     if isinstance(tree, ast.Constant):
         if isinstance(tree.value, str):
             number = read_number(tree.value)
@@ -134,24 +164,12 @@ def _value(tree: ast.expr, columns: Columns, text: str) -> Any:
         return tree.value
     if name := _dotted(tree):
         return columns.get(name, name)
-    if isinstance(tree, ast.UnaryOp):
-        inner = _value(tree.operand, columns, text)
-        return np.logical_not(inner) if isinstance(tree.op, ast.Not) else np.negative(inner)
-    if isinstance(tree, ast.BoolOp):
-        parts = [np.asarray(_value(part, columns, text), dtype=np.bool_) for part in tree.values]
-        joined = np.logical_and if isinstance(tree.op, ast.And) else np.logical_or
-        return joined.reduce(np.broadcast_arrays(*parts))
+    if isinstance(tree, ast.UnaryOp) and isinstance(tree.op, ast.USub):
+        return np.negative(_number(_value(tree.operand, columns, text), text))
     if isinstance(tree, ast.BinOp):
         sides = (_number(_value(side, columns, text), text) for side in (tree.left, tree.right))
         return _ARITHMETIC[type(tree.op)](*sides)
-    assert isinstance(tree, ast.Compare)
-    found: Any = np.True_
-    left = _value(tree.left, columns, text)
-    for operator, part in zip(tree.ops, tree.comparators, strict=True):
-        right = _value(part, columns, text)
-        found = np.logical_and(found, _compared(operator, left, right, text))
-        left = right
-    return found
+    raise SpecError(f"{text!r} takes a condition for a number")
 
 
 def _compared(operator: ast.cmpop, left: Any, right: Any, text: str) -> Any:
@@ -161,7 +179,7 @@ def _compared(operator: ast.cmpop, left: Any, right: Any, text: str) -> Any:
             raise SpecError(f"{text!r}: words can be equal or not, and nothing else")
         same = np.equal(np.asarray(left, dtype=object), np.asarray(right, dtype=object)).astype(np.bool_)
         return same if isinstance(operator, ast.Eq) else ~same
-    return _COMPARED[type(operator)](left, right)
+    return np.asarray(_COMPARED[type(operator)](left, right))
 
 
 def _number(value: Any, text: str) -> Any:

@@ -4,9 +4,10 @@ reads it, and then put into copies. What fields demand of one another is checked
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
+from hwsim.bounded import Bounded
 from hwsim.design import Design, load_design
 from hwsim.errors import SpecError
 from hwsim.schema import Spec
@@ -21,6 +22,7 @@ class FieldSetter:
     def __init__(self, base: Design) -> None:
         self.base = base
         self._value = lru_cache(maxsize=100_000)(self._read)
+        self._sections = Bounded[Any](256)
         self._design = lru_cache(maxsize=256)(self._made)
 
     def design(self, fields: Fields) -> Design:
@@ -34,9 +36,28 @@ class FieldSetter:
             if read is None:  # a value that needs another one to be set as well
                 return load_design(self.base, [f"{p}={t}" for p, t in fields])
             values[read[0]] = read[1]
-        found = _with(self.base, values)
+        found = self._with((), self.base, values)
         assert isinstance(found, Design)
         return found
+
+    def _with(self, above: Steps, spec: Any, values: Mapping[Steps, Any]) -> Any:
+        """A copy of the spec or mapping that the steps `above` lead to, in which the attributes at steps
+        below hold other values. Many designs have the same sections, which are copied once."""
+        by_name: dict[str, dict[Steps, Any]] = {}
+        for steps, value in values.items():
+            by_name.setdefault(steps[0], {})[steps[1:]] = value
+        updates = {}
+        for name, below in by_name.items():
+            if () in below:
+                updates[name] = below[()]
+                continue
+            here = (*above, name)
+            updates[name] = self._sections.once(
+                (here, *below.items()), partial(self._with, here, _at(spec, name), below)
+            )
+        if isinstance(spec, Spec):
+            return spec.with_values(updates)
+        return type(spec)({**spec, **updates})
 
     def _read(self, path: str, text: str) -> tuple[Steps, Any] | None:
         """The attributes that lead to a field, and its value; None where the value alone is refused, or is
@@ -70,19 +91,6 @@ def _find(spec: Any, keys: Steps) -> tuple[Steps, Any] | None:
         names.append(name)
         spec = getattr(spec, name)
     return tuple(names), spec
-
-
-def _with(spec: Any, values: Mapping[Steps, Any]) -> Any:
-    """A copy of a spec or mapping in which the attributes at those steps hold other values."""
-    by_name: dict[str, dict[Steps, Any]] = {}
-    for steps, value in values.items():
-        by_name.setdefault(steps[0], {})[steps[1:]] = value
-    updates = {
-        name: below[()] if () in below else _with(_at(spec, name), below) for name, below in by_name.items()
-    }
-    if isinstance(spec, Spec):
-        return spec.with_values(updates)
-    return type(spec)({**spec, **updates})
 
 
 def _at(spec: Any, name: str) -> Any:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hwsim.arrays import Float64Array
 from hwsim.errors import SpecError
 
-Float64Array = NDArray[np.float64]
-
+_BY_PAIRS = 256  # points, or fewer, are compared each with each: loading compiled code takes longer
 _COMPILED_FOR = 3  # objectives
 _FEW = 64
 _LOG_SPAN = 10.0  # an objective that spans more than this factor is compared by its logarithm
@@ -29,9 +29,18 @@ def non_dominated(values: Float64Array) -> NDArray[np.bool_]:
     count, objectives = points.shape
     if not count or not objectives:
         return np.ones(count, dtype=np.bool_)
+    if count <= _BY_PAIRS:
+        return _undominated_by_any(points)
     keep = _undominated_by_few(points)
     keep[keep] = _marked(points[keep])
     return keep
+
+
+def _undominated_by_any(points: Float64Array) -> NDArray[np.bool_]:
+    """(n,) which of points (n, m) none dominates, by all pairs."""
+    no_worse = (points[:, None] <= points).all(axis=2)
+    better = (points[:, None] < points).any(axis=2)
+    return np.asarray(~(no_worse & better).any(axis=0))
 
 
 def _undominated_by_few(points: Float64Array) -> NDArray[np.bool_]:

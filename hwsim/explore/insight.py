@@ -10,38 +10,18 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from hwsim.arrays import Float64Array
 from hwsim.explore.frontier import Scale, hypervolume, knee
-from hwsim.explore.outcome import METRICS, OK, Float64Array, minimised
+from hwsim.explore.outcome import METRICS, OK, minimised
 from hwsim.explore.sensitivity import Effect, sensitivity
 from hwsim.explore.stored import Points
-from hwsim.units import format_bytes, format_si
+from hwsim.units import counted, format_bytes, format_si
 
 _TOLD = 0.05  # an axis that explains less than this of what varies is not named
 _NAMED = 3  # axes of one sentence
+_OF_ALL = " of what varies"
+_UNEVEN = 10.0  # chi squared over its degrees of freedom; by chance it is about 1
 _MEASURED = 4  # objectives: the time that a hypervolume takes grows with their number in the exponent
-
-# Metric -> what people call it.
-NOUNS: Mapping[str, str] = {
-    "latency_s": "latency",
-    "energy_j": "energy",
-    "area_mm2": "area",
-    "average_power_w": "average power",
-    "energy_delay_js": "energy-delay product",
-    "throughput_per_s": "throughput",
-    "throughput_per_w": "throughput per watt",
-    "throughput_per_mm2": "throughput per mm2",
-    "utilization": "utilization",
-    "weight_bytes": "size of the weights",
-    "sqnr_db": "SQNR",
-    "accuracy": "accuracy",
-}
-_UNITS = {
-    "latency_s": "s", "energy_j": "J", "average_power_w": "W", "energy_delay_js": "Js",
-}  # fmt: skip
-_PER = {
-    "throughput_per_s": "inferences/s", "throughput_per_w": "inferences/J",
-    "throughput_per_mm2": "inferences/s/mm2", "area_mm2": "mm2", "sqnr_db": "dB",
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,14 +79,15 @@ def insight(points: Points) -> Insight:
 
 def spoken(metric: str, value: float) -> str:
     """A figure with its unit: spoken("latency_s", 0.00135) is '1.35 ms'."""
-    if metric in _UNITS:
-        return format_si(value, _UNITS[metric])
-    if metric in ("utilization", "accuracy"):
+    written = METRICS[metric]
+    if written.form == "si":
+        return format_si(value, written.unit)
+    if written.form == "percent":
         return f"{100 * value:.3g} %"
-    if metric == "weight_bytes":
+    if written.form == "bytes":
         return format_bytes(value)
     number = f"{value:,.0f}" if 1000 <= abs(value) < 1e15 else f"{value:.3g}"
-    return f"{number} {_PER[metric]}"
+    return f"{number} {written.unit}"
 
 
 def _networks(points: Points) -> NDArray[np.object_]:
@@ -175,10 +156,11 @@ def _of_counts(points: Points, found: Insight) -> list[str]:
     if found.failed:
         why = _listed([f"{count:,} {status}" for status, count in found.failed.items()])
         said.append(f"{sum(found.failed.values()):,} could not be evaluated ({why})")
-    sentences = [f"{_counted(len(points), 'point')} tried: {_listed(said)}."]
+    sentences = [f"{counted(len(points), 'point')} tried: {_listed(said)}."]
     excluded = sorted(found.excluded.items(), key=lambda item: -item[1])
     if parts := [f"`{text}` excludes {count:,}" for text, count in excluded if count]:
         sentences.append(f"Of the {figures:,} with figures, {_listed(parts)}.")
+    sentences += [f"No point has {METRICS[name].noun}: {why}." for name, why in points.unknown.items()]
     return sentences
 
 
@@ -187,7 +169,7 @@ def _of_choices(points: Points, found: Insight) -> list[str]:
     best = int(points.frontier.sum())
     if not best:
         return []
-    nouns = [NOUNS[name] for name in points.objectives]
+    nouns = [METRICS[name].noun for name in points.objectives]
     several = any(choice.workload for choice in found.choices)
     of_it = " for the same workload" if several else ""
     if len(nouns) == 1:
@@ -211,7 +193,7 @@ def _of_choices(points: Points, found: Insight) -> list[str]:
         elif choice.why != "balanced" and (not several or len(nouns) == 1):
             figure = spoken(choice.why, float(points.metrics[choice.why][choice.point]))
             extreme = "Least" if METRICS[choice.why].better == "min" else "Most"
-            said.append(f"{extreme} {NOUNS[choice.why]}{whose}: {figure} with {_values(choice)}.")
+            said.append(f"{extreme} {METRICS[choice.why].noun}{whose}: {figure} with {_values(choice)}.")
     return said
 
 
@@ -236,20 +218,19 @@ def _of_effects(points: Points, found: Insight) -> list[str]:
         if len(of_workloads) == 1:
             (effects,) = of_workloads.values()
             said += _of_one(objective, effects)
-            continue
-        parts = [
-            f"{name}: {' and '.join(_shares(effects)[:2])}"
-            for name, effects in of_workloads.items()
-            if _shares(effects)
-        ]
-        if parts:
-            said.append(f"{_capital(NOUNS[objective])} depends most on: {'; '.join(parts)}.")
+        else:
+            said += _of_several(objective, of_workloads)
+    if said and _uneven(points):
+        said.append(
+            "The points lie unevenly over the axes, as those of a search do: shares are of what was tried, "
+            "and a grid tells more."
+        )
     return said
 
 
 def _of_one(objective: str, effects: Sequence[Effect]) -> list[str]:
     """Which axes matter to an objective of one workload, the first with what it does."""
-    noun, shares = _capital(NOUNS[objective]), _shares(effects)
+    noun, shares = _capital(METRICS[objective].noun), _shares(effects)
     if not shares:
         if not effects or effects[0].share is None:
             return []
@@ -261,13 +242,38 @@ def _of_one(objective: str, effects: Sequence[Effect]) -> list[str]:
     return [f"{noun} depends most on {shares[0]}: {does}{then}."]
 
 
+def _of_several(objective: str, of_workloads: Mapping[str, Sequence[Effect]]) -> list[str]:
+    """The same of several workloads, those together of which the same is said."""
+    alike: dict[str, list[str]] = {}
+    for name, effects in of_workloads.items():
+        if shares := _shares(effects)[:2]:
+            alike.setdefault(" and ".join(shares), []).append(name)
+    if not alike:
+        return []
+    noun, (first, *_) = _capital(METRICS[objective].noun), alike
+    if len(alike) == 1 and len(alike[first]) == len(of_workloads):
+        return [f"{noun} depends most on {first}, for each workload."]
+    parts = [f"{shares} for {_listed(names)}" for shares, names in alike.items()]
+    # What the figures are is said with the first of them.
+    return [f"{noun} depends most on {'; '.join([parts[0], *(p.replace(_OF_ALL, '') for p in parts[1:])])}."]
+
+
 def _shares(effects: Sequence[Effect]) -> list[str]:
-    """Axes that explain something, with how much."""
-    return [
-        f"{e.axis} ({100 * e.share:.0f} % of what varies)"
-        for e in effects
-        if e.share is not None and e.share >= _TOLD
-    ]
+    """Axes that explain something, with how much; of what, the first says."""
+    told = [(e.axis, e.share) for e in effects if e.share is not None and e.share >= _TOLD]
+    return [f"{axis} ({100 * share:.0f} %{'' if i else _OF_ALL})" for i, (axis, share) in enumerate(told)]
+
+
+def _uneven(points: Points) -> bool:
+    """Whether values of an axis come far more or less often than they would by chance in an even sample."""
+    for i in _knobs(points):
+        counts = np.bincount(
+            points.indices[points.indices[:, i] >= 0, i], minlength=len(points.axes[i].values)
+        )
+        expected = counts.sum() / len(counts)
+        if expected and ((counts - expected) ** 2).sum() / expected > _UNEVEN * len(counts):
+            return True
+    return False
 
 
 def _values(choice: Choice) -> str:
@@ -276,10 +282,6 @@ def _values(choice: Choice) -> str:
 
 def _listed(parts: Sequence[str]) -> str:
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}" if parts else ""
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _capital(text: str) -> str:

@@ -6,15 +6,12 @@ from __future__ import annotations
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hwsim.arrays import Float64Array, Int64Array
 from hwsim.errors import SpecError
-from hwsim.explore.axes import IntArray
 from hwsim.explore.sampling import Stream, count_points, in_order, shuffled, spread
 from hwsim.explore.space import Space
 from hwsim.explore.space_file import GridSpec, SampleSpec
-
-Float64Array = NDArray[np.float64]
 
 MAX_GRID = 10**8  # days, at a thousand points a second
 MAX_SPREAD = 10**6  # points of a Latin hypercube or a Sobol sequence, which lie in memory
@@ -34,11 +31,11 @@ class Method(Protocol):
     def most(self) -> int:
         """At most so many points will be asked for."""
 
-    def ask(self, count: int) -> IntArray:
+    def ask(self, count: int) -> Int64Array:
         """(up to count, axes) indices of the next points. None, when all that was asked for has been told,
         means that it is done; before, that it waits to be told."""
 
-    def tell(self, indices: IntArray, objectives: Float64Array, violations: Float64Array) -> None:
+    def tell(self, indices: Int64Array, objectives: Float64Array, violations: Float64Array) -> None:
         """What came of points (n, axes) that were asked for: objectives (n, m), all minimised, and how far
         constraints are from met (n,), 0 where they are, infinite where there is no outcome."""
 
@@ -52,13 +49,13 @@ class Listed:
         self._stream = stream
         self._left = most
 
-    def ask(self, count: int) -> IntArray:
+    def ask(self, count: int) -> Int64Array:
         """(up to count, axes) the next points."""
         rows = self._stream.take(min(count, self._left))
         self._left -= len(rows)
         return rows
 
-    def tell(self, indices: IntArray, objectives: Float64Array, violations: Float64Array) -> None:
+    def tell(self, indices: Int64Array, objectives: Float64Array, violations: Float64Array) -> None:
         """Changes nothing: what comes next is known."""
 
 
@@ -74,7 +71,8 @@ def make_method(space: Space) -> Method:
                 f"space {space.name}: a grid of {space.total:,} points is too large to try every one (at "
                 f"most {MAX_GRID:,}); set `method` to {{kind: nsga2, evaluations: 1000}}, or shorten axes"
             )
-        every = f"Every one of the {count:,} points." if count else "Every point."
+        every = "Every point." if count is None else "The only point."
+        every = f"Every one of the {count:,} points." if count and count > 1 else every
         return Listed(Stream(space, in_order(space)), count or space.total, every)
     wanted = spec.points if isinstance(spec, SampleSpec) else spec.evaluations
     if count and count <= wanted:
@@ -109,4 +107,5 @@ def _no_point(space: Space) -> str:
     for constraint in space.axis_constraints:
         kept = int(np.broadcast_to(constraint.holds(columns), (len(rows),)).sum())
         said.append(f"`{constraint.text}` excludes {space.total - kept:,}")
-    return f"space {space.name} has no point left: of {space.total:,}, {', '.join(said)}"
+    cure = "loosen a constraint, or give the axes values that meet all of them"
+    return f"space {space.name} has no point left: of {space.total:,}, {', '.join(said)}; {cure}"

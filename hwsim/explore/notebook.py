@@ -6,7 +6,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from hwsim.explore.outcome import METRICS, Float64Array, minimised
+from hwsim.arrays import Float64Array
+from hwsim.explore.outcome import METRICS, minimised
 from hwsim.explore.stored import Points
 from hwsim.result.notebook import INK, framed, svg, table
 

@@ -10,15 +10,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hwsim.arrays import Float64Array, Int64Array
 from hwsim.errors import SpecError
-from hwsim.explore.axes import Axis, IntArray
+from hwsim.explore.axes import Axis
 from hwsim.explore.frontier import Scale
 from hwsim.explore.sampling import Stream, places_of, shuffled, spread
 from hwsim.explore.space import Space
-
-Float64Array = NDArray[np.float64]
 
 _CROSSED = 0.9  # share of children that have two parents, as in section V of the paper
 _CHANGED = 1.0  # axes that change in a child, on average: 1 of n each, as in the paper
@@ -49,13 +47,13 @@ class Nsga2:
         self._search = _search(space, first, _Breeder(space, seen), objectives, population)
         self._begin()
 
-    def ask(self, count: int) -> IntArray:
+    def ask(self, count: int) -> Int64Array:
         """(up to count, axes) more of this generation; none while it waits to be told, and at the end."""
         rows = self._rows[self._asked : self._asked + count]
         self._asked += len(rows)
         return rows
 
-    def tell(self, indices: IntArray, objectives: Float64Array, violations: Float64Array) -> None:
+    def tell(self, indices: Int64Array, objectives: Float64Array, violations: Float64Array) -> None:
         """Takes what came of points in any order; the last of a generation begins the next. Raises SpecError
         for a point that was not asked for, and for one that is told twice."""
         places = places_of(self._space, indices)
@@ -77,7 +75,7 @@ class Nsga2:
         brood = self._search.ask() if self._left else None
         self._brood: Any = [] if brood is None else brood[: self._left]
         rows = [one.X for one in self._brood]
-        self._rows: IntArray = np.array(rows, dtype=np.int64).reshape(len(rows), len(self._space.axes))
+        self._rows: Int64Array = np.array(rows, dtype=np.int64).reshape(len(rows), len(self._space.axes))
         self._left -= len(rows)
         self._asked = 0
         self._awaited = {place: i for i, place in enumerate(places_of(self._space, self._rows))}
@@ -96,7 +94,7 @@ class Nsga2:
         self._search.tell(infills=self._brood)
 
 
-def _search(space: Space, first: IntArray, breeder: _Breeder, objectives: int, population: int) -> Any:
+def _search(space: Space, first: Int64Array, breeder: _Breeder, objectives: int, population: int) -> Any:
     """pymoo's NSGA-II, ready to be asked."""
     from pymoo.algorithms.moo.nsga2 import NSGA2
     from pymoo.config import Config
@@ -135,7 +133,7 @@ class _Breeder:
         """`count` children, or as many as there are points that were never asked for."""
         from pymoo.core.population import Population
 
-        parts: list[IntArray] = []
+        parts: list[Int64Array] = []
         missing = count
         for _ in range(_TRIES):
             parents = self._selection.do(
@@ -149,7 +147,7 @@ class _Breeder:
         parts.append(self._others.take(missing))
         return Population.new("X", np.concatenate(parts))
 
-    def _children(self, parents: IntArray, random: np.random.Generator) -> IntArray:
+    def _children(self, parents: Int64Array, random: np.random.Generator) -> Int64Array:
         """Of pairs of parents (n, 2, axes), a child each (up to n, axes)."""
         count, _, axes = parents.shape
         crossed = random.random((count, 1)) < _CROSSED
@@ -171,7 +169,7 @@ class _Mover:
         self._by_size = None if axis.numbers is None else np.argsort(axis.numbers)
         self._rank = None if self._by_size is None else np.argsort(self._by_size)
 
-    def __call__(self, indices: IntArray, random: np.random.Generator) -> IntArray:
+    def __call__(self, indices: Int64Array, random: np.random.Generator) -> Int64Array:
         """(n,) another index for each, where there is another."""
         count = self._count
         if count == 1:
@@ -184,5 +182,5 @@ class _Mover:
         steps *= random.choice((-1, 1), len(indices))
         moved = np.clip(rank + steps, 0, count - 1)
         moved = np.where(moved == rank, np.clip(rank - steps, 0, count - 1), moved)
-        found: IntArray = self._by_size[moved]
+        found: Int64Array = self._by_size[moved]
         return found

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-Float64Array = NDArray[np.float64]
+from hwsim.arrays import BoolArray, Float64Array
 
 OK, REFUSED, UNSUPPORTED, NO_ROOM, FAULT = range(5)
 STATUSES = ("ok", "refused", "unsupported", "no room", "fault")
@@ -18,30 +18,61 @@ STATUSES = ("ok", "refused", "unsupported", "no room", "fault")
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A figure of a point. `better` is "min" or "max" where it can be an objective."""
+    """A figure of a point. `noun` is what people call it, `better` is "min" or "max" where it can be an
+    objective. `form` says how it is written: with a prefix to its unit, in percent, in bytes, or plainly.
+    `known` says for what it is known, where that is not everything."""
 
     name: str
-    sentence: str
+    noun: str
     better: Literal["min", "max"]
+    form: Literal["si", "percent", "bytes", "plain"]
+    unit: str
+    sentence: str
+    known: str = ""
 
 
 METRICS: Mapping[str, Metric] = {
     metric.name: metric
     for metric in (
-        Metric("latency_s", "time of one batch", "min"),
-        Metric("energy_j", "energy of one batch", "min"),
-        Metric("area_mm2", "area of the modelled parts", "min"),
-        Metric("average_power_w", "energy over time", "min"),
-        Metric("energy_delay_js", "energy times time", "min"),
-        Metric("throughput_per_s", "inferences a second, one batch after the other", "max"),
-        Metric("throughput_per_w", "inferences a joule", "max"),
-        Metric("throughput_per_mm2", "inferences a second and square millimetre", "max"),
-        Metric("utilization", "share of the peak MAC rate that did useful work", "max"),
-        Metric("weight_bytes", "bytes of the weights as they are stored", "min"),
-        Metric("sqnr_db", "signal over the noise of number formats and compression at the output", "max"),
-        Metric("accuracy", "share of test images that are named rightly, where test images ship", "max"),
+        Metric("latency_s", "latency", "min", "si", "s", "time of one batch"),
+        Metric("energy_j", "energy", "min", "si", "J", "energy of one batch"),
+        Metric("area_mm2", "area", "min", "plain", "mm2", "area of the modelled parts"),
+        Metric("average_power_w", "average power", "min", "si", "W", "energy over time"),
+        Metric("energy_delay_js", "energy-delay product", "min", "si", "Js", "energy times time"),
+        Metric(
+            "throughput_per_s", "throughput", "max", "plain", "inferences/s",
+            "inferences a second, one batch after the other",
+        ),
+        Metric(
+            "throughput_per_w", "throughput per watt", "max", "plain", "inferences/J",
+            "inferences a joule",
+        ),
+        Metric(
+            "throughput_per_mm2", "throughput per mm2", "max", "plain", "inferences/s/mm2",
+            "inferences a second and square millimetre",
+        ),
+        Metric(
+            "utilization", "utilization", "max", "percent", "",
+            "share of the peak MAC rate that did useful work",
+        ),
+        Metric(
+            "weight_bytes", "size of the weights", "min", "bytes", "",
+            "bytes of the weights as they are stored",
+        ),
+        Metric(
+            "sqnr_db", "SQNR", "max", "plain", "dB",
+            "signal over the noise of number formats and compression at the output",
+        ),
+        Metric(
+            "accuracy", "accuracy", "max", "percent", "",
+            "share of test images that are named rightly, where test images ship",
+            "it is known only for networks that ship with trained weights and test images, digits_cnn and "
+            "digits_mlp, and what `hwsim compress` makes of them",
+        ),
     )
-}
+}  # fmt: skip
+# Networks that ship with trained weights -> the data set whose images they name: they alone have accuracy.
+TEST_IMAGES = {"digits_mlp": "digits", "digits_cnn": "digits"}
 SIGNS = {"min": 1.0, "max": -1.0}
 
 
@@ -96,9 +127,9 @@ class Outcomes:
         return len(self.status)
 
     @property
-    def ok(self) -> NDArray[np.bool_]:
+    def ok(self) -> BoolArray:
         """(n,) which points have figures."""
-        found: NDArray[np.bool_] = self.status == OK
+        found: BoolArray = self.status == OK
         return found
 
 

@@ -9,13 +9,11 @@ from functools import lru_cache
 import numpy as np
 
 from hwsim.compress.accuracy import Labelled, accuracy, load_labelled
+from hwsim.explore.outcome import TEST_IMAGES
 from hwsim.functional import execute_stored
 from hwsim.functional.execute import activations
 from hwsim.functional.flow import given_or_drawn
 from hwsim.workload import Workload
-
-# Networks that ship with trained weights -> the data set whose images they name.
-TEST_IMAGES = {"digits_mlp": "digits", "digits_cnn": "digits"}
 
 
 @lru_cache(maxsize=256)

@@ -6,10 +6,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hwsim.arrays import BoolArray, Int64Array, Uint64Array
 from hwsim.errors import SpecError
-from hwsim.explore.axes import IntArray
 from hwsim.explore.space import Space
 
 COUNTED = 2**20  # grids up to this many points are counted
@@ -18,9 +17,9 @@ _MOST_IN_VAIN = 2**22
 _ROUNDS = 6
 
 
-def is_point(space: Space, rows: IntArray) -> NDArray[np.bool_]:
+def is_point(space: Space, rows: Int64Array) -> BoolArray:
     """(n,) which rows write a point the canonical way and pass the constraints over axes."""
-    found: NDArray[np.bool_] = (space.canonical(rows) == rows).all(axis=1) & space.allowed(rows)
+    found: BoolArray = (space.canonical(rows) == rows).all(axis=1) & space.allowed(rows)
     return found
 
 
@@ -34,14 +33,14 @@ def count_points(space: Space) -> int | None:
     )
 
 
-def in_order(space: Space) -> Iterator[IntArray]:
+def in_order(space: Space) -> Iterator[Int64Array]:
     """Every point, chunk by chunk, in the order of the grid."""
     for first in range(0, space.total, _CHUNK):
         rows = space.grid(first, min(first + _CHUNK, space.total))
         yield rows[is_point(space, rows)]
 
 
-def shuffled(space: Space, seed: int) -> Iterator[IntArray]:
+def shuffled(space: Space, seed: int) -> Iterator[Int64Array]:
     """Every point, chunk by chunk, in an order that the seed draws, each equally likely at each place.
 
     Takes no room: places go through a permutation that is calculated, a Feistel network that walks on while
@@ -66,7 +65,7 @@ def shuffled(space: Space, seed: int) -> Iterator[IntArray]:
         yield rows
 
 
-def _permuted(places: NDArray[np.uint64], half: int, keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
+def _permuted(places: Uint64Array, half: int, keys: Uint64Array) -> Uint64Array:
     """A permutation of 0 to 4 ** half - 1."""
     low, shift = np.uint64(2**half - 1), np.uint64(half)
     left, right = places >> shift, places & low
@@ -75,14 +74,14 @@ def _permuted(places: NDArray[np.uint64], half: int, keys: NDArray[np.uint64]) -
     return (left << shift) | right
 
 
-def _mixed(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+def _mixed(values: Uint64Array) -> Uint64Array:
     """Bits well mixed: the finaliser of SplitMix64 (Steele et al., 2014)."""
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return values ^ (values >> np.uint64(31))
 
 
-def spread(space: Space, kind: str, points: int, seed: int) -> Iterator[IntArray]:
+def spread(space: Space, kind: str, points: int, seed: int) -> Iterator[Int64Array]:
     """Rows spread evenly over the values of each axis, as a Latin hypercube ("lhs") or a Sobol sequence
     ("sobol") of the unit cube cut at equal parts; then more of the sequence, and drawn points, to take the
     place of those that come twice."""
@@ -92,7 +91,7 @@ def spread(space: Space, kind: str, points: int, seed: int) -> Iterator[IntArray
     yield from shuffled(space, seed)
 
 
-def _evenly(axes: int, kind: str, points: int, seed: int, sizes: IntArray) -> Iterator[IntArray]:
+def _evenly(axes: int, kind: str, points: int, seed: int, sizes: Int64Array) -> Iterator[Int64Array]:
     from scipy.stats import qmc
 
     if kind == "lhs":
@@ -107,7 +106,7 @@ def _evenly(axes: int, kind: str, points: int, seed: int, sizes: IntArray) -> It
         yield np.minimum((cube * sizes).astype(np.int64), sizes - 1)
 
 
-def places_of(space: Space, rows: IntArray) -> list[int]:
+def places_of(space: Space, rows: Int64Array) -> list[int]:
     """The places of rows in the grid: one number each."""
     if not space.axes:
         return [0] * len(rows)
@@ -119,13 +118,13 @@ class Stream:
     """Rows as they are asked for. With `seen`, places in the grid, those that are in it are left out, and
     those that are given are added to it."""
 
-    def __init__(self, space: Space, chunks: Iterator[IntArray], seen: set[int] | None = None) -> None:
+    def __init__(self, space: Space, chunks: Iterator[Int64Array], seen: set[int] | None = None) -> None:
         self._space = space
         self._chunks = chunks
         self._seen = seen
         self._ready = np.zeros((0, len(space.axes)), dtype=np.int64)
 
-    def take(self, count: int) -> IntArray:
+    def take(self, count: int) -> Int64Array:
         """(up to count, axes) the next rows; fewer only where there are no more."""
         parts = [self._ready[:0]]
         while count > 0:
@@ -138,7 +137,7 @@ class Stream:
             count -= len(part)
         return np.concatenate(parts)
 
-    def _split(self, count: int) -> tuple[IntArray, IntArray]:
+    def _split(self, count: int) -> tuple[Int64Array, Int64Array]:
         """At most `count` of the rows that are ready, and those behind them."""
         if self._seen is None:
             return self._ready[:count], self._ready[count:]

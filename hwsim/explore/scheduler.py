@@ -10,11 +10,12 @@ from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
+from hwsim.arrays import Int64Array
 from hwsim.errors import HwsimError, SpecError
-from hwsim.explore.axes import IntArray
 from hwsim.explore.crew import Report
+from hwsim.explore.fork_server import ONE_THREAD
 from hwsim.explore.outcome import Outcomes
-from hwsim.explore.worker import ONE_THREAD, Evaluates, Factory, evaluated
+from hwsim.explore.worker import Evaluates, Factory, evaluated
 
 LOCAL = "local"
 _CONNECT_S = 10.0
@@ -66,7 +67,7 @@ class DaskCrew:
             threads: dict[str, int] = self.client.nthreads()
         return max(1, sum(threads.values()))
 
-    def submit(self, ticket: int, indices: IntArray) -> None:
+    def submit(self, ticket: int, indices: Int64Array) -> None:
         with self._calling():
             future = self.client.submit(_evaluated, self._name, self._factory, indices, pure=False)
         self._out[future] = ticket
@@ -120,7 +121,7 @@ class DaskCrew:
 _kept = threading.local()
 
 
-def _evaluated(name: str, factory: Factory, indices: IntArray) -> Outcomes:
+def _evaluated(name: str, factory: Factory, indices: Int64Array) -> Outcomes:
     """On a worker: what points come to. Each of its threads keeps the evaluator of the sweep it works for."""
     if getattr(_kept, "name", "") != name:
         _kept.name, _kept.evaluator = name, factory()

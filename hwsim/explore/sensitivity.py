@@ -7,12 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hwsim.explore.axes import Axis, IntArray
+from hwsim.arrays import Float64Array, Int64Array
+from hwsim.explore.axes import Axis
 from hwsim.explore.frontier import Scale
-
-Float64Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +32,7 @@ class Effect:
 
 def sensitivity(
     axes: Sequence[Axis],
-    indices: IntArray,
+    indices: Int64Array,
     values: Float64Array,
     *,
     points: int | None = None,
@@ -74,7 +72,7 @@ def sensitivity(
 
 
 def _of_groups(
-    values: Float64Array, groups: IntArray, total: float, sampled: float
+    values: Float64Array, groups: Int64Array, total: float, sampled: float
 ) -> tuple[Float64Array, float | None]:
     """Means (groups,) of values (n,), and the share of `total` that lies between them."""
     counts = np.bincount(groups)

@@ -29,7 +29,7 @@ from hwsim.explore.axes import (
     read_axis,
 )
 from hwsim.explore.expressions import Condition, read_condition
-from hwsim.explore.outcome import METRICS
+from hwsim.explore.outcome import METRICS, TEST_IMAGES
 from hwsim.explore.space_file import MethodSpec, SpaceSpec
 from hwsim.library import find
 from hwsim.schema import load_yaml
@@ -161,11 +161,13 @@ def load_space(space: str | Path | SpaceSpec) -> Space:
     spec = space if isinstance(space, SpaceSpec) else read_space(space)
     problems: list[Problem] = []
     hashes: dict[str, str] = {}
+    networks = set()
     for key in ("workloads", "designs"):
         for name in getattr(spec, key):
             try:
                 loaded = load_workload(name) if key == "workloads" else load_design(name)
                 hashes[f"{key[:-1]}:{name}"] = loaded.content_hash
+                networks.add(loaded.name)
             except HwsimError as error:
                 problems.append(problem_at(spec, (key,), str(error)))
     axes: list[Axis] = []
@@ -192,6 +194,10 @@ def load_space(space: str | Path | SpaceSpec) -> Space:
             constraints.append(condition)
         except SpecError as error:
             problems.append(problem_at(spec, ("constraints", i), str(error)))
+    if "accuracy" in spec.objectives and not networks & TEST_IMAGES.keys():
+        problems.append(
+            problem_at(spec, ("objectives",), f"no point can have accuracy: {METRICS['accuracy'].known}")
+        )
     if problems:
         raise SpecError(problems)
     made = Space(spec, tuple(axes), tuple(constraints), hashes)

@@ -21,19 +21,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hwsim.arrays import BoolArray, Float64Array
 from hwsim.errors import SpecError
-from hwsim.explore.outcome import METRICS, STATUSES, Float64Array, Outcomes
+from hwsim.explore.outcome import METRICS, STATUSES, Outcomes
 from hwsim.explore.space import Space
 from hwsim.explore.store_file import (
     APPLICATION,
     FORMAT,
-    Lock,
     connect,
+    hold,
     read_meta,
     refusal,
     store_errors,
 )
 from hwsim.explore.stored import Points, read_points
+from hwsim.locks import Lock
 from hwsim.version import __version__
 
 MEMORY = ":memory:"
@@ -76,7 +78,7 @@ class Known:
     """What a store holds of n points: `stored` (n,), status codes (n,), violations of constraints (n,), and
     metrics (n, metrics) in the order of METRICS, not a number where there are none."""
 
-    stored: NDArray[np.bool_]
+    stored: BoolArray
     status: NDArray[np.int8]
     violations: Float64Array
     metrics: Float64Array
@@ -115,7 +117,7 @@ class Store:
             raise refusal(final, "is a folder; name a file")
         with store_errors(final):
             final.parent.mkdir(parents=True, exist_ok=True)
-            lock = Lock(final)
+            lock = hold(final)
             try:
                 return cls(final, _prepared(connect(str(final)), final, space), lock)
             except BaseException:

@@ -3,15 +3,16 @@ written."""
 
 from __future__ import annotations
 
-import fcntl
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import contextmanager
+from pathlib import Path, PurePath
 from typing import Literal
+from urllib.parse import quote
 
 from hwsim.errors import OutputError, Problem, SpecError
+from hwsim.locks import Lock
 
 APPLICATION = 0x68777369  # "hwsi": marks an SQLite file as ours
 FORMAT = 1
@@ -42,10 +43,16 @@ def connect(path: str) -> sqlite3.Connection:
 def connect_to_read(path: Path) -> sqlite3.Connection:
     """A connection that changes nothing. Where a file stands alone in a folder that cannot be written, it is
     read without the files that SQLite would make beside it."""
-    address = path.absolute().as_uri()
+    address = uri(path.absolute())
     beside = any(path.with_name(path.name + ending).exists() for ending in WORK)
     alone = "" if beside or os.access(path.parent, os.W_OK) else "&immutable=1"
     return sqlite3.connect(f"{address}?mode=ro{alone}", timeout=BUSY_S, isolation_level=None, uri=True)
+
+
+def uri(absolute: PurePath) -> str:
+    """The address of a file as SQLite takes it. Unlike that of PurePath.as_uri it names no host: the one of a
+    Windows share belongs to the path."""
+    return f"file:///{quote(os.fsencode(absolute.as_posix().removeprefix('/')), safe='/:')}"
 
 
 def read_meta(connection: sqlite3.Connection, path: Path | None) -> dict[str, str]:
@@ -79,30 +86,11 @@ def store_errors(
         raise OutputError(f"cannot {verb} {name}: {error.strerror or error}; name another{kept()}") from None
 
 
-class Lock:
-    """Holds a path for this process, by a file beside it: it ends with the process, however that ends.
-    SQLite's own locks are held for the length of a transaction only."""
-
-    def __init__(self, path: Path) -> None:
-        """Raises OutputError where another process holds it."""
-        self._beside = path.with_name(f"{path.name}-lock")
-        while True:
-            self._handle = os.open(self._beside, os.O_RDWR | os.O_CREAT, 0o644)
-            try:
-                fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(self._handle)
-                raise OutputError(
-                    f"cannot write {path}: another sweep does; wait until it has ended"
-                ) from None
-            except OSError:  # a file system without locks
-                return
-            with suppress(FileNotFoundError):
-                if self._beside.stat().st_ino == os.fstat(self._handle).st_ino:
-                    return
-            os.close(self._handle)  # its last holder has just removed it
-
-    def release(self) -> None:
-        with suppress(OSError):
-            self._beside.unlink()
-        os.close(self._handle)
+def hold(path: Path) -> Lock:
+    """Hold a store for this process, by a file beside it: SQLite's own locks are held for the length of a
+    transaction only. Raises OutputError where another process holds it, and OSError where nothing can be
+    written."""
+    lock = Lock(path.with_name(f"{path.name}-lock"))
+    if not lock.take(wait=False):
+        raise OutputError(f"cannot write {path}: another sweep does; wait until it has ended")
+    return lock

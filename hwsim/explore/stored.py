@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hwsim.arrays import Float64Array
 from hwsim.explore.axes import Axis, IntArray
 from hwsim.explore.expressions import read_condition, read_number
 from hwsim.explore.frontier import non_dominated
-from hwsim.explore.outcome import METRICS, OK, STATUSES, Float64Array, minimised
+from hwsim.explore.outcome import METRICS, OK, STATUSES, minimised
 from hwsim.explore.store_file import connect_to_read, read_meta, refusal, store_errors
 
 if TYPE_CHECKING:
@@ -132,10 +133,31 @@ class Points:
                 return f"space {self.name}: no point was evaluated"
             return f"{whole} could be evaluated; the first: {self.reasons[0]}"
         if not self.feasible.any():
-            said = [f"`{text}` excludes {count:,}" for text, count in self.excluded().items()]
-            return f"{whole} meets its constraints: {', '.join(said)}"
+            excluded = sorted(self.excluded().items(), key=lambda item: -item[1])
+            said = [f"`{text}` excludes {count:,}" for text, count in excluded if count]
+            lacking = [f"; no point has {name}: {why}" for name, why in self.unknown.items()]
+            return f"{whole} meets its constraints: {', '.join(said)}{''.join(lacking)}"
         absent = [name for name in self.objectives if np.isnan(self.metrics[name][self.feasible]).all()]
-        return f"{whole} has {' and '.join(absent) or 'all objectives'}, which the space asks for"
+        if not absent:
+            return f"{whole} has every objective at once: {', '.join(self.objectives)}"
+        why = "".join(f"; {self.unknown[name]}" for name in absent if name in self.unknown)
+        return f"{whole} has {' and '.join(absent)}, which the space asks for{why}"
+
+    @cached_property
+    def unknown(self) -> dict[str, str]:
+        """Metric that an objective or a constraint names, and that no point with figures has -> why."""
+        ok = self.status == OK
+        named = {*self.objectives}.union(*(read_condition(c, self._known).names for c in self.constraints))
+        return {
+            name: metric.known or "nothing that was evaluated gives it"
+            for name, metric in METRICS.items()
+            if name in named and ok.any() and np.isnan(self.metrics[name][ok]).all()
+        }
+
+    @property
+    def _known(self) -> set[str]:
+        """What conditions may name."""
+        return {*METRICS, *(axis.name for axis in self.axes)}
 
     def excluded(self) -> dict[str, int]:
         """Constraint -> how many of the points with figures do not meet it."""
@@ -171,7 +193,12 @@ def load_points(path: str | Path) -> Points:
     OutputError for one that cannot be read."""
     file = Path(path)
     if not file.is_file():
-        raise refusal(file, "is a folder; name a file" if file.is_dir() else "there is no such store")
+        raise refusal(
+            file,
+            "is a folder; name a file"
+            if file.is_dir()
+            else "there is no such store: `hwsim sweep SPACE -o STORE` makes one",
+        )
     with store_errors(file, "read"), closing(connect_to_read(file)) as connection:
         return read_points(connection, file)
 

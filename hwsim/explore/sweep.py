@@ -16,26 +16,27 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from hwsim.arrays import Float64Array
 from hwsim.errors import SpecError
 from hwsim.explore.axes import IntArray
 from hwsim.explore.check import check_point
-from hwsim.explore.crew import Alone, Crew, Processes, processors
+from hwsim.explore.crew import MOST_WORKERS, Alone, Crew, Processes, processors
 from hwsim.explore.dispatch import Dispatch
 from hwsim.explore.evaluate import Evaluator
+from hwsim.explore.fork_server import start_server
 from hwsim.explore.frontier import non_dominated
 from hwsim.explore.methods import Method, make_method
-from hwsim.explore.outcome import METRICS, OK, Float64Array, Outcomes, minimised
+from hwsim.explore.outcome import METRICS, OK, Outcomes, minimised
 from hwsim.explore.space import Space, load_space, read_space
 from hwsim.explore.space_file import SpaceSpec
 from hwsim.explore.store import Store
 from hwsim.explore.stored import workloads_of
 from hwsim.explore.sweep_result import Sweep
-from hwsim.explore.worker import Factory, begin
+from hwsim.explore.worker import Factory, begin, rehearse
 from hwsim.schema import override_spec
 from hwsim.version import __version__
 
 CHECKED = 3  # points that are run again unless a number is given
-MOST_WORKERS = 256
 LOOKED_UP = 1000  # points asked for at once: most may be stored already
 
 
@@ -79,6 +80,8 @@ def sweep(
     OutputError where the store cannot be written; CheckError where a point differs. What is stored by then
     is kept.
     """
+    if workers != 0 and scheduler is None:
+        start_server()  # it takes a while, so it comes first
     found = space if isinstance(space, Space) else _load(space, overrides)
     if isinstance(space, Space) and overrides:
         raise SpecError("overrides change fields of a space file; this space is loaded already")
@@ -118,7 +121,7 @@ def make_crew(factory: Factory, workers: int | None, scheduler: str | None) -> C
         from hwsim.explore.scheduler import DaskCrew
 
         return DaskCrew(factory, scheduler, workers or processors())
-    return Alone(factory) if workers == 0 else Processes(factory, workers or processors())
+    return Alone(factory) if workers == 0 else Processes(factory, workers or min(processors(), MOST_WORKERS))
 
 
 Judged = tuple[Mapping[str, str], Mapping[str, float], str]  # values of a point, its metrics, its limit
@@ -152,6 +155,12 @@ class Run:
     def go(self) -> None:
         """Evaluate all that the method asks for and the store does not hold."""
         self._ask()
+        if self._dispatch.busy and self._check:
+            # What the checks need, in time that is there: as the server loads, and as the first points run.
+            from hwsim.sim import recurrence  # noqa: F401 (which loads numba)
+
+            self._dispatch.send()
+            rehearse()
         while self._dispatch.busy:
             self._dispatch.send()
             for rows, keys, found in self._dispatch.receive():

@@ -14,7 +14,7 @@ from hwsim.explore.insight import Insight, insight
 from hwsim.explore.notebook import sweep_html
 from hwsim.explore.outcome import OK, minimised
 from hwsim.explore.stored import Points, to_csv
-from hwsim.folders import hidden_name
+from hwsim.folders import put_file
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -115,13 +115,8 @@ def export_points(points: Points, path: str | Path, *, frontier: bool = False) -
     if ending not in FORMATS:
         raise SpecError(f"cannot write {path}: its ending says how, and is {' or '.join(FORMATS)}")
     columns = points.where(np.ones(len(points), dtype=np.bool_) if not frontier else points.frontier)
-    partial = final.with_name(hidden_name("partial"))
     try:
-        try:
-            partial.write_bytes(to_csv(columns) if ending == ".csv" else _parquet(columns))
-            partial.replace(final)
-        finally:
-            partial.unlink(missing_ok=True)
+        put_file(final, to_csv(columns) if ending == ".csv" else _parquet(columns))
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror or error}; name another file") from None
     return final

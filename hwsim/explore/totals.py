@@ -3,101 +3,82 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from functools import lru_cache
+from numbers import Real
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hwsim.bounded import Bounded
+from hwsim.cost import Technology, load_technology
 from hwsim.design import Design
+from hwsim.explore.family import Families
 from hwsim.explore.outcome import Found
+from hwsim.explore.timed import Timed, counted, limit_of
 from hwsim.placement import Machine, SharedMachine, make_machine, prepare, price
-from hwsim.plan import Plan, Program
-from hwsim.plan.residency import Schedule
-from hwsim.preparation import (
-    action_counts,
-    make_program,
-    plan_workload,
-    read_contents,
-    refuse_unsupported,
-)
+from hwsim.plan import Program
+from hwsim.preparation import make_program, plan_workload, read_contents, refuse_unsupported
 from hwsim.sim import simulate
 from hwsim.units import PS_PER_S
 from hwsim.workload import Workload
 from hwsim.workload.graph import multiplied
 
-PURE_DELAY_SERVERS = 10**6  # a resource with so many servers limits nothing
+TIMES = 256  # kept by one evaluator: points that differ only in what they cost
 
 
 def figures(graph: Workload, design: Design) -> Found:
-    """What `hwsim.run` finds for a network in its formats on a design. Raises HwsimError as that does."""
-    machine = make_machine(design)
-    prepared = _prepared(graph, machine)
-    makespan_ps = simulate(prepared.program, "fast").makespan_ps
-    prices = price(design, machine, prepared.keys)
-    latency_s = makespan_ps / PS_PER_S
-    dynamic_j = float((prepared.counts * prices.pj_per_count).sum()) * 1e-12
-    return Found(
-        limit=_limit(prepared, makespan_ps),
-        latency_s=latency_s,
-        energy_j=dynamic_j + math.fsum(prices.area.leakage_w) * latency_s,
-        area_mm2=math.fsum(prices.area.area_mm2),
-        batch=graph.batch,
-        utilization=_utilization(machine, prepared, latency_s),
-        weight_bytes=_weight_bytes(graph),
-    )
+    """The totals of one network on one design; see `Totals`."""
+    return Totals().figures(graph, design, make_machine(design))
 
 
-@dataclass(frozen=True, eq=False)
-class _Parts:
-    """What totals are made of."""
+class Totals:
+    """Finds totals, and keeps what many points share."""
 
-    program: Program
-    plans: tuple[Plan, ...]
-    macs: NDArray[np.int64]  # (operators,)
-    keys: tuple[tuple[str, str], ...]
-    counts: NDArray[np.int64]  # (operators, keys)
+    def __init__(self) -> None:
+        self._families = Families()
+        self._times = Bounded[Timed](TIMES)
+        self._technologies = Bounded[Technology](16)
+
+    def figures(self, graph: Workload, design: Design, machine: Machine) -> Found:
+        """What `hwsim.run` finds for a network in its formats on a design, which `machine` is made of. Raises
+        HwsimError as that does."""
+        timed = self._times.once((graph, machine), lambda: self._timed(graph, machine))
+        found = timed.counted
+        prices = price(design, machine, found.keys, self._technology)
+        latency_s = timed.makespan_ps / PS_PER_S
+        dynamic_j = float((found.counts * prices.pj_per_count).sum()) * 1e-12
+        peak = latency_s * machine.clock_hz * machine.macs_per_cycle
+        return Found(
+            limit=timed.limit,
+            latency_s=latency_s,
+            energy_j=dynamic_j + math.fsum(prices.area.leakage_w) * latency_s,
+            area_mm2=math.fsum(prices.area.area_mm2),
+            batch=graph.batch,
+            utilization=found.useful_macs / peak if peak else 0.0,
+            weight_bytes=_weight_bytes(graph),
+        )
+
+    def _technology(self, table: str, node_nm: Real | float) -> Technology:
+        """Looked up once: a sweep does not mix tables that change while it runs."""
+        return self._technologies.once((table, node_nm), lambda: load_technology(table, node_nm))
+
+    def _timed(self, graph: Workload, machine: Machine) -> Timed:
+        if isinstance(machine, SharedMachine):
+            whole = prepare(graph, machine)
+            return Timed(counted(whole.schedule, whole.plans), *_simulated(whole.program))
+        if timed := self._families.timed(graph, machine):
+            return timed
+        refuse_unsupported(graph, machine)
+        contents = read_contents(graph) if machine.reads_contents else {}
+        planned = plan_workload(graph, machine, contents, checked=False)
+        program = make_program(machine, planned.order, planned.plans)
+        return Timed(counted(planned.order, planned.plans), *_simulated(program))
 
 
-def _prepared(graph: Workload, machine: Machine) -> _Parts:
-    """Schedule, plans and Program, by the functions that a run uses, less what only its Result shows."""
-    if isinstance(machine, SharedMachine):
-        whole = prepare(graph, machine)
-        return _Parts(whole.program, whole.plans, _macs(whole.schedule), whole.keys, whole.counts)
-    refuse_unsupported(graph, machine)
-    contents = read_contents(graph) if machine.reads_contents else {}
-    planned = plan_workload(graph, machine, contents, checked=False)
-    program = make_program(machine, planned.order, planned.plans)
-    return _Parts(program, planned.plans, _macs(planned.order), *action_counts(planned.plans))
-
-
-@lru_cache(maxsize=256)
-def _macs(order: Schedule) -> NDArray[np.int64]:
-    return np.array([op.macs for op in order.operators], dtype=np.int64)
-
-
-def _limit(prepared: _Parts, makespan_ps: int) -> str:
-    """The resource with the largest share of busy time."""
-    pipeline = prepared.program.pipeline
-    busy_ps = sum((plan.busy_ps for plan in prepared.plans), np.zeros(len(pipeline.stages), dtype=np.int64))
-    totals = dict.fromkeys((r.name for r in pipeline.resources), 0)
-    for stage, time_ps in zip(pipeline.stages, busy_ps.tolist(), strict=True):
-        totals[stage.resource] += time_ps
-    shares = {
-        r.name: totals[r.name] / r.servers / (makespan_ps or 1)
-        for r in pipeline.resources
-        if r.servers < PURE_DELAY_SERVERS
-    }
-    return max(shares, key=lambda name: shares[name], default="")
-
-
-def _utilization(machine: Machine, prepared: _Parts, latency_s: float) -> float:
-    """Share of the peak rate that did useful work, padding zeros left out."""
-    columns = [i for i, (_, action) in enumerate(prepared.keys) if action.startswith("mac_")]
-    done = prepared.counts[:, columns].sum(axis=1)
-    padding = np.array([plan.part_totals.get("padding", 0) for plan in prepared.plans], dtype=np.int64)
-    peak = latency_s * machine.clock_hz * machine.macs_per_cycle
-    return int(np.minimum(prepared.macs, done - padding).sum()) / peak if peak else 0.0
+def _simulated(program: Program) -> tuple[int, str]:
+    """The makespan in picoseconds, and what limits it."""
+    makespan_ps = simulate(program, "fast").makespan_ps
+    tiles_of_kind = np.bincount(program.kind_of_tile, minlength=program.durations_ps.shape[1])
+    return makespan_ps, limit_of(program.pipeline, program.durations_ps @ tiles_of_kind, makespan_ps)
 
 
 @lru_cache(maxsize=256)

@@ -5,27 +5,22 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from multiprocessing.connection import Connection
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
-from hwsim.compress.recipe import load_recipe
 from hwsim.design import load_design
 from hwsim.errors import HwsimError, SpecError
 from hwsim.explore.axes import IntArray
+from hwsim.explore.fork_server import ONE_THREAD
 from hwsim.explore.outcome import FAULT, METRICS, Found, Outcomes, outcomes
+from hwsim.explore.recipes import recipe_hash
 from hwsim.explore.space import Space
+from hwsim.explore.totals import figures
 from hwsim.version import __version__
-from hwsim.workload import load_workload
-
-# One process takes one processor: what would start threads of its own reads these when it is loaded.
-ONE_THREAD: Mapping[str, str] = {
-    "NUMBA_NUM_THREADS": "1",
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-}
+from hwsim.workload import load_workload, matmul
 
 
 class Evaluates(Protocol):
@@ -35,10 +30,10 @@ class Evaluates(Protocol):
         """What points (n, axes) come to."""
 
 
-_LOAD: Mapping[str, Callable[[str], Any]] = {
-    "workload": load_workload,
-    "design": load_design,
-    "recipe": load_recipe,
+_HASH: Mapping[str, Callable[[str], str]] = {
+    "workload": lambda name: load_workload(name).content_hash,
+    "design": lambda name: load_design(name).content_hash,
+    "recipe": recipe_hash,
 }
 Factory = Callable[[], Evaluates]  # makes the evaluator where it is used; can be pickled
 
@@ -52,7 +47,7 @@ def begin(kind: Callable[[Space], Evaluates], space: Space, version: str) -> Eva
         )
     for key, content_hash in space.hashes.items():
         what, _, name = key.partition(":")
-        if _LOAD[what](name).content_hash != content_hash:
+        if _HASH[what](name) != content_hash:
             raise SpecError(
                 f"{what} {name} is no longer, or not everywhere, what it was when the sweep began"
             )
@@ -79,6 +74,12 @@ def joined(parts: Sequence[Outcomes]) -> Outcomes:
         tuple(limit for part in parts for limit in part.limits),
         tuple(reason for part in parts for reason in part.reasons),
     )
+
+
+def rehearse() -> None:
+    """Load the compiled kernels that nearly every point needs, by one small run."""
+    with suppress(Exception):  # it only saves time: what is wrong is told where it matters
+        figures(matmul(1, 1, 1), load_design("tpu_v1"))
 
 
 def serve(connection: Connection, factory: Factory) -> None:

@@ -7,8 +7,8 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hwsim.arrays import Float64Array, Int64Array
 from hwsim.functional.approximation import (
     ENTRY_BITS,
     EXP_FRACTION,
@@ -19,11 +19,9 @@ from hwsim.functional.approximation import (
 )
 from hwsim.functional.functions import apply_unary
 from hwsim.functional.numbers import Stored, attribute
-from hwsim.tensor.encoding import Encoding, Float64Array
+from hwsim.tensor.encoding import Encoding
 from hwsim.tensor.tensor import Array
 from hwsim.workload.operators import Attributes, Norm, Operator
-
-Int64Array = NDArray[np.int64]
 
 # I-BERT's polynomial of e**p between -ln 2 and 0, a (p + b)**2 + c, equations 12 and 13 of the paper, with
 # all divided by a: a scale that shares do not keep.

@@ -23,6 +23,7 @@ from types import MappingProxyType
 
 import numpy as np
 
+from hwsim.arrays import Float64Array
 from hwsim.functional import reference_vector
 from hwsim.functional.approximation import (
     ENTRY_BITS,
@@ -33,7 +34,7 @@ from hwsim.functional.approximation import (
     mean_fraction,
 )
 from hwsim.functional.numbers import Stored
-from hwsim.tensor.encoding import Encoding, Float64Array
+from hwsim.tensor.encoding import Encoding
 from hwsim.workload.operators import Attributes, Elementwise, Norm, Operator, Softmax
 
 # Largest second derivatives: 1 / (6 sqrt(3)); 4 / (3 sqrt(3)); sqrt(2 / pi), at 0, of both forms of gelu;

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hwsim.arrays import BoolArray, Float64Array, Int64Array, Uint8Array
 from hwsim.functional.cached_walk import SIGNS
 from hwsim.functional.locate import Place
 from hwsim.functional.numbers import Stored, attribute
-from hwsim.functional.walk import BoolArray, Columns, Int64Array
+from hwsim.functional.walk import Columns
 from hwsim.plan.attention import AttentionMapping
 from hwsim.plan.residency import Residency
 from hwsim.plan.shares import even_ends
-from hwsim.tensor.encoding import Float64Array
 from hwsim.tensor.formats import format_bits
 from hwsim.tensor.tensor import Shape
 from hwsim.workload.operators import Attention, Operator
@@ -91,7 +91,7 @@ def attended(op: Operator, problem: Attention, inputs: Sequence[Stored]) -> Floa
 
 def attend_tiles(
     op: Operator, mapping: AttentionMapping, inputs: Sequence[Stored], done: BoolArray
-) -> tuple[Float64Array, NDArray[np.uint8]]:
+) -> tuple[Float64Array, Uint8Array]:
     """The reals (heads, rows, V), and how often each was written, of the tiles that are `done`."""
     from hwsim.kernels.sequence_unit import attend
 
@@ -128,10 +128,10 @@ def _joined(most: Float64Array, total: Float64Array, sums: Float64Array) -> Floa
     return values
 
 
-def _written(mapping: AttentionMapping, times: NDArray[np.uint8], done: BoolArray) -> NDArray[np.uint8]:
+def _written(mapping: AttentionMapping, times: Uint8Array, done: BoolArray) -> Uint8Array:
     """(heads, rows) how often each result was written: with parts, where all are there, by who joins them."""
     if not mapping.adding:
-        alone: NDArray[np.uint8] = times[0]
+        alone: Uint8Array = times[0]
         return alone
     there = (times.min(axis=0) > 0).astype(np.uint8)
     joins = np.zeros(there.size, dtype=np.uint8)
@@ -139,7 +139,7 @@ def _written(mapping: AttentionMapping, times: NDArray[np.uint8], done: BoolArra
     for tile, end in enumerate(even_ends(there.size, mapping.adding), mapping.tiles - mapping.adding):
         joins[begin:end] += int(tile < len(done) and done[tile])
         begin = end
-    found: NDArray[np.uint8] = there * joins.reshape(there.shape)
+    found: Uint8Array = there * joins.reshape(there.shape)
     return found
 
 

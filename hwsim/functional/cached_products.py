@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hwsim.arrays import Int64Array, Uint8Array
 from hwsim.functional.cached_walk import Deeds, box_walk, tile_boxes
 from hwsim.functional.locate import Place, in_product, locate
 from hwsim.functional.products import Executed, ProductRun
-from hwsim.functional.walk import NOTHING, Int64Array, TileWalk, covering
+from hwsim.functional.walk import NOTHING, TileWalk, covering
 from hwsim.functional.winograd import put_together, transformed_filters, transformed_patches
 from hwsim.plan.blocks import GemmMapping
 from hwsim.plan.shares import DirectMapping, RowMapping, SplitMapping, WinogradMapping, even_ends
@@ -111,7 +111,7 @@ def run_split(run: ProductRun, mapping: SplitMapping, deeds: Deeds, shape: Shape
     return Cached(Executed(run.shaped(results, shape), run.shaped(written, shape)), walk, boxes[:, 0])
 
 
-def _shares(deeds: Deeds, first: int, count: int, results: int) -> NDArray[np.uint8]:
+def _shares(deeds: Deeds, first: int, count: int, results: int) -> Uint8Array:
     """(results,) how often each was written, where tiles `first` and so many behind it take an even share
     each."""
     written = np.zeros(results, dtype=np.uint8)
@@ -172,11 +172,11 @@ def _transformed(run: ProductRun, mapping: WinogradMapping, deeds: Deeds) -> tup
     return patches, filters
 
 
-def _spread_out(conv: Conv2d, tile: int, made: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _spread_out(conv: Conv2d, tile: int, made: Uint8Array) -> Uint8Array:
     """(N, K, P, Q) what holds of the tile of each result."""
     high, wide = -(-conv.P // tile), -(-conv.Q // tile)
     maps = made.reshape(conv.N, high, wide, conv.K).transpose(0, 3, 1, 2)
-    found: NDArray[np.uint8] = np.repeat(np.repeat(maps, tile, axis=2), tile, axis=3)
+    found: Uint8Array = np.repeat(np.repeat(maps, tile, axis=2), tile, axis=3)
     return found[:, :, : conv.P, : conv.Q]
 
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hwsim.functional.walk import NOTHING, BoolArray, Columns, Int64Array, TileWalk
+from hwsim.arrays import BoolArray, Int64Array
+from hwsim.functional.walk import NOTHING, Columns, TileWalk
 from hwsim.plan import Pipeline
 from hwsim.plan.blocks import GemmMapping
 from hwsim.plan.residency import Operand, Residency

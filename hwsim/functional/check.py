@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hwsim.arrays import Float64Array, Uint8Array
 from hwsim.functional import (
     reference,
     reference_recurrent,
@@ -29,8 +29,6 @@ from hwsim.workload.operators import (
     Recurrent,
     WinogradTransform,
 )
-
-Float64Array = NDArray[np.float64]
 
 _SLACK = 2.0**-44  # of double precision with at most 2**8 roundings, before the one that counts
 _SUMS = {"add": "add", "sub": "add", "batch_norm": "batch_norm"}  # function -> the sum of its terms
@@ -227,7 +225,7 @@ def expect_flow(
     return linear, reference_vector.steps(op.epilogue, linear)
 
 
-def compare(got: Array, written: NDArray[np.uint8] | None, expected: Expected, out: Encoding) -> Agreement:
+def compare(got: Array, written: Uint8Array | None, expected: Expected, out: Encoding) -> Agreement:
     """Results beside what they must be. An element that was never or twice written is wrong."""
     wanted = expected.values.reshape(got.shape)
     difference = got.astype(np.float64) - wanted

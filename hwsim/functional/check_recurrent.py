@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from hwsim.arrays import Float64Array
 from hwsim.functional import reference
 from hwsim.functional.check import Expected, rounded, to_integers
 from hwsim.functional.numbers import Stored
@@ -20,7 +21,7 @@ from hwsim.functional.reference_recurrent import (
     finish_errors,
     in_places,
 )
-from hwsim.tensor.encoding import Encoding, Float64Array
+from hwsim.tensor.encoding import Encoding
 from hwsim.tensor.tensor import Array
 from hwsim.workload.operators import Matmul
 

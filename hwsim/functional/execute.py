@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 
 import numpy as np
 
+from hwsim.arrays import Float64Array
 from hwsim.errors import SpecError
 from hwsim.functional import reference
 from hwsim.functional.check import drained, exact_sums, expect_flow, vector_result
@@ -21,7 +22,7 @@ from hwsim.functional.flow import (
 )
 from hwsim.functional.images import for_inputs
 from hwsim.functional.numbers import Numbers, Stored
-from hwsim.tensor.encoding import Encoding, FixedPoint, Float64Array
+from hwsim.tensor.encoding import Encoding, FixedPoint
 from hwsim.tensor.tensor import Array
 from hwsim.workload.graph import Workload
 from hwsim.workload.operators import Operator, Recurrent

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hwsim.arrays import Float64Array
 from hwsim.errors import SpecError, UnsupportedError
 from hwsim.functional import reference_recurrent
 from hwsim.functional.check import expect_flow
 from hwsim.functional.numbers import Drain, Numbers, Stored, check_pair, float_bias
 from hwsim.functional.recurrent_numbers import Steps, steps_of
-from hwsim.tensor.encoding import Encoding, FixedPoint, Float64Array
+from hwsim.tensor.encoding import Encoding, FixedPoint
 from hwsim.tensor.formats import find_format
 from hwsim.tensor.tensor import Array, Shape, Tensor, draw_input
 from hwsim.workload.graph import WEIGHTED, Workload, multiplied, operands

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from hwsim.arrays import Float64Array
 from hwsim.functional.numbers import attribute
-from hwsim.tensor.encoding import Float64Array
 from hwsim.workload.operators import Attributes, Step
 
 # Function -> the names and defaults of the one or two attributes it takes.

@@ -28,16 +28,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hwsim.arrays import Float64Array, Int64Array
 from hwsim.errors import UnsupportedError
 from hwsim.functional.winograd_numbers import sums_encoding, transformed_encoding
-from hwsim.tensor.encoding import (
-    Encoding,
-    FixedPoint,
-    Float64Array,
-    chosen_encoding,
-    largest_size,
-    scaled_encoding,
-)
+from hwsim.tensor.encoding import Encoding, FixedPoint, chosen_encoding, largest_size, scaled_encoding
 from hwsim.tensor.formats import find_format
 from hwsim.tensor.tensor import Array, Tensor
 from hwsim.workload.operators import Conv2d, Operator, Pool, Recurrent, Resize, Step, WinogradTransform
@@ -71,8 +65,8 @@ class Drain:
     do. `singles` are fp32 ratios in place of the multipliers."""
 
     sum_scales: Float64Array
-    multipliers: NDArray[np.int64]
-    shifts: NDArray[np.int64]
+    multipliers: Int64Array
+    shifts: Int64Array
     low: int
     high: int
     before: Encoding | None
@@ -262,7 +256,7 @@ def _units(limit: float, encoding: Encoding) -> float:
     return float(encoding.store(np.array([limit]))[0]) if math.isfinite(limit) else limit
 
 
-def _multipliers(ratios: Float64Array) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _multipliers(ratios: Float64Array) -> tuple[Int64Array, Int64Array]:
     """Multipliers and shifts for each of `ratios`."""
     pairs = [_multiplier(float(ratio)) for ratio in ratios]
     return np.array([m for m, _ in pairs], dtype=np.int64), np.array([s for _, s in pairs], dtype=np.int64)

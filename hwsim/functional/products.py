@@ -16,15 +16,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hwsim.arrays import Float64Array, Uint8Array
 from hwsim.functional.approximate import look_up
 from hwsim.functional.approximation import tabled
 from hwsim.functional.functions import apply_steps
 from hwsim.functional.numbers import Drain, Stored, split_steps
 from hwsim.functional.walk import NOTHING, TileWalk
 from hwsim.plan.mapping import GemmMapping
-from hwsim.tensor.encoding import ROUNDINGS, Encoding, Float64Array
+from hwsim.tensor.encoding import ROUNDINGS, Encoding
 from hwsim.tensor.tensor import Array, Shape
 from hwsim.workload.operators import Conv2d, Matmul, Operator
 
@@ -40,7 +40,7 @@ class Executed:
     it was written."""
 
     values: Array
-    written: NDArray[np.uint8]
+    written: Uint8Array
 
 
 @dataclass(eq=False)

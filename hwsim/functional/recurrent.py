@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hwsim.arrays import Float64Array
 from hwsim.functional.functions import apply_binary, apply_unary
 from hwsim.functional.locate import Place
 from hwsim.functional.numbers import Stored
@@ -15,7 +16,7 @@ from hwsim.functional.recurrent_numbers import Left, Steps
 from hwsim.functional.step_walk import StepWalk
 from hwsim.functional.walk import NOTHING
 from hwsim.plan.mapping import StepMapping
-from hwsim.tensor.encoding import Encoding, Float64Array
+from hwsim.tensor.encoding import Encoding
 from hwsim.tensor.tensor import Array, Shape
 from hwsim.workload.operators import Matmul, Operator, Recurrent
 

@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from hwsim.arrays import Float64Array
 from hwsim.errors import UnsupportedError
 from hwsim.functional.numbers import BIAS_LIMIT, Drain, Numbers, Stored
 from hwsim.functional.reference_recurrent import Flowed
-from hwsim.tensor.encoding import Encoding, Float64Array
+from hwsim.tensor.encoding import Encoding
 from hwsim.tensor.tensor import Array, Tensor
 from hwsim.workload.operators import Operator
 from hwsim.workload.recurrent import Recurrent, RecurrentParts, recurrent_parts

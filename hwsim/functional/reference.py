@@ -18,12 +18,10 @@ zero.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hwsim.arrays import Float64Array
 from hwsim.tensor.tensor import Array
 from hwsim.workload.operators import Attributes, Conv2d, Matmul
-
-Float64Array = NDArray[np.float64]
 
 EXACT = 2.0**53
 CHUNK = 2**23  # elements of a second operand that are turned into float64 at a time

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hwsim.tensor.encoding import Float64Array
+from hwsim.arrays import Float64Array
 from hwsim.workload.recurrent import Recurrent, recurrent_parts
 
 NAMES: Mapping[str, str] = {"lstm": "iofc", "gru": "zrh", "rnn": "i"}

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hwsim.arrays import BoolArray, Float64Array
 from hwsim.workload.operators import (
     Append,
     Attention,
@@ -20,7 +20,6 @@ from hwsim.workload.operators import (
     Resize,
 )
 
-Float64Array = NDArray[np.float64]
 KINDS = ("norm", "gather", "attention", "append", "reduce", "resize", "fold")
 _DOUBLE = 2.0**-44  # of double precision with at most 2**8 roundings
 _SINGLE = 2.0**-24  # one rounding to fp32
@@ -90,7 +89,7 @@ def attended(
     return weights @ v, weights, np.where(hidden, 0.0, sizes)
 
 
-def visible(queries: int, keys: int, causal: bool, window: int) -> NDArray[np.bool_]:
+def visible(queries: int, keys: int, causal: bool, window: int) -> BoolArray:
     """(queries, keys): which places a query sees; the queries are the last of them."""
     place = np.arange(keys - queries, keys)[:, None]
     key = np.arange(keys)[None, :]

@@ -7,8 +7,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hwsim.arrays import Float64Array
 from hwsim.errors import UnsupportedError
 from hwsim.functional import reference_sequence
 from hwsim.functional.reference_winograd import with_bias
@@ -24,7 +24,6 @@ from hwsim.workload.operators import (
     WinogradTransform,
 )
 
-Float64Array = NDArray[np.float64]
 Given = Mapping[str, float]
 
 

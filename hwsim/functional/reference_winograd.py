@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hwsim.tensor.encoding import Float64Array
+from hwsim.arrays import Float64Array
 from hwsim.workload.operators import Conv2d, WinogradTransform
 from hwsim.workload.winograd import FILTER, INPUT, OUTPUT
 

@@ -11,11 +11,11 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hwsim.arrays import Float64Array, Int64Array
 from hwsim.functional.attention_tiles import attended
 from hwsim.functional.numbers import Stored
-from hwsim.tensor.encoding import Encoding, Float64Array
+from hwsim.tensor.encoding import Encoding
 from hwsim.tensor.tensor import Array
 from hwsim.workload.operators import (
     Append,
@@ -159,7 +159,7 @@ def patches(op: Operator, x: Array, zero: Array) -> Array:
     return found.reshape(n, rows * columns, c * r * s)
 
 
-def sources(problem: Resize, given: Given, size: int, results: int) -> tuple[NDArray[np.int64], Float64Array]:
+def sources(problem: Resize, given: Given, size: int, results: int) -> tuple[Int64Array, Float64Array]:
     """(results, taps) input places of each result along one axis, and their shares."""
     i = np.arange(results, dtype=np.float64)
     step = size / results

@@ -7,16 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hwsim.functional.walk import (
-    NOTHING,
-    BoolArray,
-    Columns,
-    Int64Array,
-    TileWalk,
-    latest,
-    through,
-    where_sums_go,
-)
+from hwsim.arrays import BoolArray, Int64Array
+from hwsim.functional.walk import NOTHING, Columns, TileWalk, latest, through, where_sums_go
 from hwsim.plan.mapping import StepMapping
 from hwsim.plan.residency import Residency
 from hwsim.tensor.formats import format_bits

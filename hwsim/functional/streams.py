@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hwsim.arrays import BoolArray, Int64Array, Uint8Array
 from hwsim.functional.locate import Place, in_product
 from hwsim.functional.products import ARBITRARY, Executed, ProductRun
-from hwsim.functional.walk import BoolArray, Columns, Int64Array
+from hwsim.functional.walk import Columns
 from hwsim.plan.mapping import GemmMapping, StreamMapping
 from hwsim.plan.matvec import matrix_rows, value_groups, vectors
 from hwsim.plan.residency import Residency
@@ -154,7 +154,7 @@ def run_streams(
     return _finished(run, outside, written, shape), outside
 
 
-def _finished(run: ProductRun, sums: Int64Array, written: NDArray[np.uint8], shape: Shape) -> Executed:
+def _finished(run: ProductRun, sums: Int64Array, written: Uint8Array, shape: Shape) -> Executed:
     """Sums through the way out, group by group of a convolution, in the shape of the output."""
     gemm = run.mapping
     wrapped = run.wrap(sums)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from hwsim.arrays import Float64Array
 from hwsim.errors import UnsupportedError
 from hwsim.functional.approximate import look_up, normalise, shares_of_rows
 from hwsim.functional.approximation import approximates
@@ -24,7 +25,7 @@ from hwsim.functional.sequence_vectors import (
     rotated,
 )
 from hwsim.functional.winograd import execute_transform
-from hwsim.tensor.encoding import Encoding, Float64Array
+from hwsim.tensor.encoding import Encoding
 from hwsim.tensor.tensor import Array, Shape
 from hwsim.workload.functions import UNARY
 from hwsim.workload.operators import (

@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hwsim.arrays import Float64Array, Uint8Array
 from hwsim.errors import UnsupportedError, VerificationError
 from hwsim.functional.attention_tiles import attend_tiles, attention_deeds, locate_attention
 from hwsim.functional.check import Agreement, Expected, compare, expect_vector
@@ -32,14 +32,13 @@ from hwsim.functional.walk import ProgramColumns, is_array
 from hwsim.plan import Program
 from hwsim.plan.mapping import AttentionMapping, StepMapping
 from hwsim.plan.residency import Schedule
+from hwsim.progress import Progress
 from hwsim.result.verification import Verification
-from hwsim.tensor.encoding import Encoding, FixedPoint, Float64Array
+from hwsim.tensor.encoding import Encoding, FixedPoint
 from hwsim.tensor.formats import find_format
 from hwsim.tensor.tensor import Array
 from hwsim.workload.graph import Workload, multiplied
 from hwsim.workload.operators import Operator, Recurrent, Transfer
-
-Progress = Callable[[int, int], None]
 
 _MACS_PER_S, _RESULTS_PER_S, _WEIGHTS_PER_S, _TILES_PER_S = 8e9, 2e7, 4e7, 5e4
 _FLOAT_TIMES = 2.5  # as long as integers: measured with resnet18 and alexnet on v100 and xeon_e5_2699v3
@@ -200,8 +199,10 @@ class _Verifying:
         )
         outcome = execute_product(issued)
         found = outcome.found
-        self._check(index, op, found.values, found.written, outcome.expected, p.out, outcome.place)
-        self._keep(index, op, Stored(found.values, p.out), p.result)
+        agreement = self._compare(
+            index, op, found.values, found.written, outcome.expected, p.out, outcome.place
+        )
+        self._keep(index, op, Stored(found.values, p.out), p.result, agreement)
 
     def _recurrent(self, index: int, op: Operator, problem: Recurrent) -> None:
         plan, residency = self.columns.program.plans[index], self.order.residencies[index]
@@ -219,8 +220,10 @@ class _Verifying:
         ):
             if wanted is not None:
                 self._compare(index, op, got, None, wanted, of, run.locate_step)
-        self._check(index, op, result.values, result.written, expected.result, p.out, run.locate)
-        self._keep(index, op, Stored(result.values, p.out), p.result)
+        agreement = self._compare(
+            index, op, result.values, result.written, expected.result, p.out, run.locate
+        )
+        self._keep(index, op, Stored(result.values, p.out), p.result, agreement)
 
     def _vector(self, index: int, op: Operator) -> None:
         shape = self.flow.workload.tensors[op.output].shape
@@ -235,8 +238,8 @@ class _Verifying:
         def place(_: tuple[int, ...]) -> Place:
             return Place(tiles - 1, stage, f"the {unit}'s {op.kind} computes something else")
 
-        self._check(index, op, found, None, expected, p.out, place)
-        self._keep(index, op, Stored(found, p.out), p.result)
+        agreement = self._compare(index, op, found, None, expected, p.out, place)
+        self._keep(index, op, Stored(found, p.out), p.result, agreement)
 
     def _attention(self, index: int, op: Operator, mapping: AttentionMapping) -> None:
         residency, shape = self.order.residencies[index], self.flow.workload.tensors[op.output].shape
@@ -247,29 +250,17 @@ class _Verifying:
         found = p.out.store(apply_steps(op.epilogue, reals).reshape(shape))
         times = np.ascontiguousarray(np.broadcast_to(written[..., None], reals.shape)).reshape(shape)
         expected = expect_vector(op, p.inputs, p.out, shape)
-        self._check(
+        agreement = self._compare(
             index, op, found, times, expected, p.out, lambda where: locate_attention(mapping, deeds, where)
         )
-        self._keep(index, op, Stored(found, p.out), p.result)
-
-    def _check(
-        self,
-        index: int,
-        op: Operator,
-        got: Array,
-        written: NDArray[np.uint8] | None,
-        expected: Expected,
-        out: Encoding,
-        place: Callable[[tuple[int, ...]], Place],
-    ) -> None:
-        self.rows.agreements.append(self._compare(index, op, got, written, expected, out, place))
+        self._keep(index, op, Stored(found, p.out), p.result, agreement)
 
     def _compare(
         self,
         index: int,
         op: Operator,
         got: Array,
-        written: NDArray[np.uint8] | None,
+        written: Uint8Array | None,
         expected: Expected,
         out: Encoding,
         place: Callable[[tuple[int, ...]], Place],
@@ -293,8 +284,11 @@ class _Verifying:
             )
         return agreement
 
-    def _keep(self, index: int, op: Operator, stored: Stored, reals: Float64Array) -> None:
+    def _keep(
+        self, index: int, op: Operator, stored: Stored, reals: Float64Array, agreement: Agreement
+    ) -> None:
         self.flow.keep(op.output, stored, reals)
+        self.rows.agreements.append(agreement)
         self.rows.operators.append(op)
         self.rows.tiles.append(len(self.columns.kinds(index)))
         self.rows.elements.append(int(stored.values.size))

@@ -11,15 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hwsim.arrays import BoolArray, Int32Array, Int64Array
 from hwsim.plan import Pipeline, Program
 from hwsim.plan.mapping import GemmMapping
 from hwsim.plan.residency import Residency
 from hwsim.tensor.formats import format_bits
-
-Int64Array = NDArray[np.int64]
-BoolArray = NDArray[np.bool_]
 
 NOTHING = -1
 
@@ -68,10 +65,10 @@ class ProgramColumns:
                 self._offsets[id(plan)] = kinds
                 kinds += plan.demands.shape[1]
 
-    def kinds(self, index: int) -> NDArray[np.int32]:
+    def kinds(self, index: int) -> Int32Array:
         """(n,) kinds of the tiles of operator `index`, into the columns of the Program."""
         first, end = self.program.first_tile[index : index + 2]
-        kinds: NDArray[np.int32] = self.program.kind_of_tile[first:end]
+        kinds: Int32Array = self.program.kind_of_tile[first:end]
         return kinds
 
     def columns(self, index: int) -> Columns:

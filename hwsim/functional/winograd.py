@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from hwsim.arrays import Float64Array
 from hwsim.functional.functions import apply_steps
 from hwsim.functional.numbers import Stored
-from hwsim.tensor.encoding import Encoding, Float64Array
+from hwsim.tensor.encoding import Encoding
 from hwsim.tensor.tensor import Array, Shape
 from hwsim.workload.operators import Operator, WinogradTransform
 

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-from numpy.typing import NDArray
-
+from hwsim.arrays import Float64Array
 from hwsim.kernels.compile import compiled_in_place
-
-Float64Array = NDArray[np.float64]
 
 # Codes of the functions, in the order of the chain below.
 UNARY_CODES = {

@@ -10,16 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hwsim.arrays import Int64Array, Uint8Array, Uint64Array
 from hwsim.kernels.compile import compiled_in_place
 
-Bytes = NDArray[np.uint8]
 UInts = NDArray[Any]  # unsigned, of any width
-UInt64s = NDArray[np.uint64]
-Ints = NDArray[np.int64]
 
 
 @compiled_in_place
-def pack(symbols: UInts, width: int, packed: Bytes) -> None:
+def pack(symbols: UInts, width: int, packed: Uint8Array) -> None:
     """Write the low `width` bits (1 to 64) of each symbol. `packed` has the bytes they take, all zero."""
     place = 0
     room = 8  # bits free in packed[place]
@@ -38,7 +36,7 @@ def pack(symbols: UInts, width: int, packed: Bytes) -> None:
 
 
 @compiled_in_place
-def unpack(packed: Bytes, width: int, symbols: UInts) -> None:
+def unpack(packed: Uint8Array, width: int, symbols: UInts) -> None:
     """Read `symbols.size` numbers of `width` bits; `packed` must hold them all."""
     place = 0
     room = 8  # bits unread in packed[place]
@@ -58,7 +56,7 @@ def unpack(packed: Bytes, width: int, symbols: UInts) -> None:
 
 
 @compiled_in_place
-def write_codes(symbols: UInts, codes: UInt64s, lengths: Ints, packed: Bytes) -> None:
+def write_codes(symbols: UInts, codes: Uint64Array, lengths: Int64Array, packed: Uint8Array) -> None:
     """Write the code of each symbol. A code has at most 56 bits, so that it and what is left of a byte fit
     in 64. `packed` has just the bytes they take."""
     window = np.uint64(0)
@@ -78,12 +76,12 @@ def write_codes(symbols: UInts, codes: UInt64s, lengths: Ints, packed: Bytes) ->
 
 @compiled_in_place
 def read_codes(
-    packed: Bytes,
+    packed: Uint8Array,
     short_symbols: UInts,
-    short_lengths: Bytes,
+    short_lengths: Uint8Array,
     short_bits: int,
-    first_code: Ints,
-    first_place: Ints,
+    first_code: Int64Array,
+    first_place: Int64Array,
     ordered: UInts,
     symbols: UInts,
 ) -> int:

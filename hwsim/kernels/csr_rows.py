@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
-
+from hwsim.arrays import Int64Array, RealArray
 from hwsim.kernels.compile import compiled_in_place
-
-Reals = NDArray[np.float32] | NDArray[np.float64]
-Int64Array = NDArray[np.int64]
 
 
 @compiled_in_place
-def multiply_rows(a: Reals, pointers: Int64Array, places: Int64Array, values: Reals, out: Reals) -> None:
+def multiply_rows(
+    a: RealArray, pointers: Int64Array, places: Int64Array, values: RealArray, out: RealArray
+) -> None:
     """out (m, rows) = a (m, depth) times the stored rows: entries pointers[j] to pointers[j + 1] of row j,
     each a value and its place in the depth. One sum after the other, entry by entry."""
     for i in range(out.shape[0]):

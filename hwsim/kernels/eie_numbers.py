@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hwsim.arrays import BoolArray, Int32Array, Int64Array
 from hwsim.kernels.compile import compiled_in_place
-
-Int64Array = NDArray[np.int64]
-BoolArray = NDArray[np.bool_]
 
 
 @compiled_in_place
 def add_columns(
-    vectors: NDArray[np.int32],
+    vectors: Int32Array,
     begin: int,
     end: int,
     pointers: Int64Array,
     starts: Int64Array,
-    values: NDArray[np.int32],
-    gaps: NDArray[np.int32],
+    values: Int32Array,
+    gaps: Int32Array,
     adds: BoolArray,
     sums: Int64Array,
 ) -> None:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hwsim.arrays import Int32Array, Int64Array, RealArray
 from hwsim.kernels.compile import compiled_in_place
-
-Reals = NDArray[np.float32] | NDArray[np.float64]
-Int64Array = NDArray[np.int64]
 
 NEAREST_EVEN, HALF_UP, TRUNCATE = 0, 1, 2
 LARGEST_PRODUCT = 2**62
@@ -16,8 +13,8 @@ LARGEST_PRODUCT = 2**62
 
 @compiled_in_place
 def gather_windows(
-    padded: Reals,
-    out: Reals,
+    padded: RealArray,
+    out: RealArray,
     first_row: int,
     first_column: int,
     first_channel: int,
@@ -51,7 +48,7 @@ def gather_windows(
 
 
 @compiled_in_place
-def add_to_sums(sums: Int64Array, partial: Reals, bits: int) -> None:
+def add_to_sums(sums: Int64Array, partial: RealArray, bits: int) -> None:
     """sums += partial in two's complement of `bits` (below 64), wrapping around as an adder does. `partial`
     holds whole numbers."""
     half = np.int64(1) << np.int64(bits - 1)
@@ -72,7 +69,7 @@ def requantise(
     zero_point: int,
     low: int,
     high: int,
-    out: NDArray[np.int32],
+    out: Int32Array,
 ) -> None:
     """out = (sums + bias) * multipliers / 2**shifts, rounded, moved by `zero_point`, then saturated to
     low..high. All but the sums have one number a column. Sums beyond `most`, 2**62 / |multiplier|, would

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hwsim.arrays import BoolArray, Float64Array, Int64Array
 from hwsim.kernels.compile import compiled_in_place, inlined
-
-Float64Array = NDArray[np.float64]
-Int64Array = NDArray[np.int64]
 
 
 @inlined
@@ -24,7 +21,7 @@ def _dominates(by: Float64Array, other: int, values: Float64Array, i: int) -> bo
 
 
 @compiled_in_place
-def unmark_dominated(values: Float64Array, by: Float64Array, keep: NDArray[np.bool_]) -> None:
+def unmark_dominated(values: Float64Array, by: Float64Array, keep: BoolArray) -> None:
     """`keep` (n,) becomes false for points (n, m) that one of `by` (few, m) dominates."""
     for i in range(values.shape[0]):
         for other in range(by.shape[0]):
@@ -34,7 +31,7 @@ def unmark_dominated(values: Float64Array, by: Float64Array, keep: NDArray[np.bo
 
 
 @compiled_in_place
-def mark_three(values: Float64Array, ranks: Int64Array, least: Float64Array, keep: NDArray[np.bool_]) -> None:
+def mark_three(values: Float64Array, ranks: Int64Array, least: Float64Array, keep: BoolArray) -> None:
     """Of points (n, 3) in lexicographic order, `keep` (n,) becomes whether none dominates them. `ranks` are
     those of the second objective, from 1; `least` (ranks + 1,), infinite at first, is a Fenwick tree over
     them of the least third objective so far (Kung et al., "On finding the maxima of a set of vectors", 1975).
@@ -59,7 +56,7 @@ def mark_three(values: Float64Array, ranks: Int64Array, least: Float64Array, kee
 
 
 @compiled_in_place
-def mark_any(values: Float64Array, archive: Int64Array, keep: NDArray[np.bool_]) -> None:
+def mark_any(values: Float64Array, archive: Int64Array, keep: BoolArray) -> None:
     """The same of points (n, m) in an order in which none comes before one that dominates it; `archive` (n,)
     is room for the places of those kept. Takes as many comparisons a point as are kept so far."""
     held = 0

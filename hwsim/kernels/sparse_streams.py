@@ -11,16 +11,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hwsim.kernels.compile import compiled_in_place
+from hwsim.arrays import Int32Array, Int64Array, Uint64Array
+from hwsim.kernels.compile import compiled_in_place, inlined
 
 Patterns = NDArray[Any]
-Ints = NDArray[np.int64]
-Int32s = NDArray[np.int32]
+
+
+@inlined
+def _pads(local: int, last: int, index_bits: int) -> int:
+    """Zeros that are stored on the way from one nonzero of a column in a PE to the next, by local row."""
+    return (local - last - 1) >> index_bits
 
 
 @compiled_in_place
 def count_entries(
-    patterns: Patterns, mask: Any, pes: int, index_bits: int, last: Ints, counts: Int32s, padding: Int32s
+    patterns: Patterns,
+    mask: Any,
+    pes: int,
+    index_bits: int,
+    last: Int64Array,
+    counts: Int32Array,
+    padding: Int32Array,
 ) -> None:
     """Add to counts and padding (pes, cols) the entries, and the padding among them, of patterns (rows,
     cols), whose row r is local row r // pes of PE r % pes. `last` (cols,) is scratch."""
@@ -32,10 +43,42 @@ def count_entries(
             local = row // pes
             for col in range(cols):
                 if patterns[row, col] & mask != 0:
-                    pads = (local - last[col] - 1) >> index_bits
+                    pads = _pads(local, last[col], index_bits)
                     counts[pe, col] += pads + 1
                     padding[pe, col] += pads
                     last[col] = local
+
+
+@compiled_in_place
+def count_listed(
+    rows: Int32Array,
+    first: Int64Array,
+    index_bits: int,
+    word_entries: int,
+    last: Int64Array,
+    held: Int64Array,
+    counts: Int32Array,
+    padding: Int64Array,
+    words: Int64Array,
+) -> None:
+    """As `count_entries`, of a matrix whose column c is not zero in rows[first[c]:first[c + 1]], in order.
+    Adds to counts (cols, pes), and for all PEs to padding (cols,) and words (cols,), the words of so many
+    entries that they read for the column. `last` and `held` (pes,) are scratch."""
+    cols, pes = counts.shape
+    held[:] = 0
+    for col in range(cols):
+        last[:] = -1
+        for at in range(first[col], first[col + 1]):
+            local, pe = rows[at] // pes, rows[at] % pes
+            pads = _pads(local, last[pe], index_bits)
+            counts[col, pe] += pads + 1
+            padding[col] += pads
+            last[pe] = local
+        for pe in range(pes):
+            if counts[col, pe] > 0:
+                end = held[pe] + counts[col, pe]
+                words[col] += (end - 1) // word_entries - held[pe] // word_entries + 1
+                held[pe] = end
 
 
 @compiled_in_place
@@ -44,8 +87,8 @@ def fill_entries(
     mask: Any,
     pes: int,
     index_bits: int,
-    last: Ints,
-    places: Ints,
+    last: Int64Array,
+    places: Int64Array,
     values: Patterns,
     gaps: Patterns,
 ) -> None:
@@ -75,7 +118,7 @@ def fill_entries(
 
 @compiled_in_place
 def scatter_entries(
-    values: Patterns, gaps: Patterns, starts: Ints, pointers: Ints, patterns: Patterns
+    values: Patterns, gaps: Patterns, starts: Int64Array, pointers: Int64Array, patterns: Patterns
 ) -> int:
     """Put the entries of every PE and column into patterns (rows, cols), zero before. starts (pes,), pointers
     (pes, cols + 1), checked by the caller. Returns the first entry that lies outside, or -1."""
@@ -205,9 +248,9 @@ def scatter_groups(values: Patterns, index: Patterns, n: int, m: int, patterns: 
 def index_values(
     patterns: Patterns,
     mask: Any,
-    slots: Int32s,
-    keys: NDArray[np.uint64],
-    table: NDArray[np.uint64],
+    slots: Int32Array,
+    keys: Uint64Array,
+    table: Uint64Array,
     index: NDArray[np.uint16],
 ) -> int:
     """Write which entry of `table` each pattern is, filling the table in order of first occurrence. Returns

@@ -4,13 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
+from hwsim.arrays import BoolArray, Int32Array, Int64Array
 from hwsim.kernels.compile import compiled_in_place, inlined
-
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 
 # Kinds of cause.
 STAGE = 0  # a stage of the same tile has not ended
@@ -21,19 +16,19 @@ SLOT = 2  # no slot is free
 class CauseColumns(NamedTuple):
     """Causes as the walk reads them: C causes, k kinds."""
 
-    kind: Ints  # (C,) STAGE, ROWS or SLOT
-    stage: Ints  # (C,) STAGE: which
-    place: Ints  # (C,) ROWS and SLOT: first entry in `when`; the walk moves it on
-    last: Ints  # (C,) one past the last entry
-    tile: Ints  # ROWS: the waiting tile of each entry, ascending
-    when: Ints  # ROWS: end of what is awaited; SLOT: times at which slots become free, ascending
-    spare: Ints  # (C,) SLOT: slots never taken; the walk uses them up
-    takes: Bools  # (C, k) SLOT: which kinds take
+    kind: Int64Array  # (C,) STAGE, ROWS or SLOT
+    stage: Int64Array  # (C,) STAGE: which
+    place: Int64Array  # (C,) ROWS and SLOT: first entry in `when`; the walk moves it on
+    last: Int64Array  # (C,) one past the last entry
+    tile: Int64Array  # ROWS: the waiting tile of each entry, ascending
+    when: Int64Array  # ROWS: end of what is awaited; SLOT: times at which slots become free, ascending
+    spare: Int64Array  # (C,) SLOT: slots never taken; the walk uses them up
+    takes: BoolArray  # (C, k) SLOT: which kinds take
 
 
 @compiled_in_place
 def freed_times(
-    starts: Ints, durations: Ints, kind_of_tile: NDArray[np.int32], frees: Bools, freed: Ints
+    starts: Int64Array, durations: Int64Array, kind_of_tile: Int32Array, frees: BoolArray, freed: Int64Array
 ) -> int:
     """Write the ends of one stage's freeing tiles into `freed`, in tile order. Returns how many, negated
     (less one) where they are not ascending."""
@@ -50,7 +45,7 @@ def freed_times(
 
 
 @inlined
-def _met(c: CauseColumns, cause: int, starts: Ints, durations: Ints, tile: int, kind: int) -> int:
+def _met(c: CauseColumns, cause: int, starts: Int64Array, durations: Int64Array, tile: int, kind: int) -> int:
     """When the condition of the cause was met for the tile (0: it never held the tile back)."""
     met = 0
     if c.kind[cause] == STAGE:
@@ -71,14 +66,14 @@ def _met(c: CauseColumns, cause: int, starts: Ints, durations: Ints, tile: int, 
 
 @compiled_in_place
 def share_out(
-    starts: Ints,
-    durations: Ints,
-    kind_of_tile: NDArray[np.int32],
-    first_tile: Ints,
+    starts: Int64Array,
+    durations: Int64Array,
+    kind_of_tile: Int32Array,
+    first_tile: Int64Array,
     focus: int,
     c: CauseColumns,
-    stalls: Ints,
-    active: Ints,
+    stalls: Int64Array,
+    active: Int64Array,
 ) -> int:
     """Add to `stalls` (operators, C + 2) and `active` (operators,), zero before; returns the end of the
     last work. starts (S, n), durations (S, k), first_tile (operators + 1,)."""
@@ -105,7 +100,11 @@ def share_out(
 
 @compiled_in_place
 def last_ends(
-    starts: Ints, durations: Ints, kind_of_tile: NDArray[np.int32], first_tile: Ints, last: Ints
+    starts: Int64Array,
+    durations: Int64Array,
+    kind_of_tile: Int32Array,
+    first_tile: Int64Array,
+    last: Int64Array,
 ) -> int:
     """Fill `last` (operators,), zero before, with the last end of any stage of each operator's tiles;
     returns the last of all."""

@@ -12,13 +12,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
+from hwsim.arrays import BoolArray, Int32Array, Int64Array
 from hwsim.kernels.compile import compiled_in_place, inlined
-
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 
 # How a stage meets its resource.
 UNLIMITED = 0  # never fewer servers than demands: granted as issued
@@ -35,55 +30,55 @@ class Columns(NamedTuple):
     so many indices.
     """
 
-    kind_of_tile: NDArray[np.int32]  # (n,)
-    durations: Ints  # (k, S)
-    in_order: Bools  # (S,)
-    manner: Ints  # (S,) UNLIMITED, ALONE or QUEUED
-    resource: Ints  # (S,)
-    servers: Ints  # (R,)
-    slots: Ints  # (P,)
-    before: Ints  # stages that must have ended
-    behind: Ints  # stages that it must end before
-    taken: Ints  # pools it takes from
-    freed: Ints  # pools it gives back to
-    awaits: Ints  # waits that hold it back
-    awaited: Ints  # waits upon it
-    queuing: Ints  # of each resource: the in-order stages that are QUEUED at it
-    takes: Bools  # (k, P)
-    frees: Bools  # (k, P)
-    taker: Ints  # (P,) stage
-    waiter: Ints  # (W,) stage
-    upon: Ints  # (W,) stage
-    wait_first: Ints  # (W + 1,) rows of each wait in the two columns below
-    wait_tiles: Ints  # waiting tile, ascending in each wait
-    wait_upon: Ints  # tile waited for
+    kind_of_tile: Int32Array  # (n,)
+    durations: Int64Array  # (k, S)
+    in_order: BoolArray  # (S,)
+    manner: Int64Array  # (S,) UNLIMITED, ALONE or QUEUED
+    resource: Int64Array  # (S,)
+    servers: Int64Array  # (R,)
+    slots: Int64Array  # (P,)
+    before: Int64Array  # stages that must have ended
+    behind: Int64Array  # stages that it must end before
+    taken: Int64Array  # pools it takes from
+    freed: Int64Array  # pools it gives back to
+    awaits: Int64Array  # waits that hold it back
+    awaited: Int64Array  # waits upon it
+    queuing: Int64Array  # of each resource: the in-order stages that are QUEUED at it
+    takes: BoolArray  # (k, P)
+    frees: BoolArray  # (k, P)
+    taker: Int64Array  # (P,) stage
+    waiter: Int64Array  # (W,) stage
+    upon: Int64Array  # (W,) stage
+    wait_first: Int64Array  # (W + 1,) rows of each wait in the two columns below
+    wait_tiles: Int64Array  # waiting tile, ascending in each wait
+    wait_upon: Int64Array  # tile waited for
 
 
 class State(NamedTuple):
     """What `schedule` keeps. Heaps are min-heaps of (key, tie), one a row; `*_size` is their fill."""
 
-    start: Ints  # (S, n)
-    following: Ints  # (S,) next tile to issue in order
-    ready: Ints  # (S,) when it can be issued, as far as is known
-    stale: Bools  # (S,) `ready` must be worked out again
-    wait_row: Ints  # (W,) first row not yet passed
-    credit: Ints  # (P,) slots never taken
-    slots: Ints  # (2, P, ...) heap: when given-back slots are free
-    slots_size: Ints
-    busy: Ints  # (2, R, ...) heap: when each server that was ever used is free
-    busy_size: Ints
-    queue: Ints  # (2, S, ...) of an in-order stage, whose requests come in order: request time, tile
-    queue_first: Ints  # (S,) place of the first request that is not granted
-    queue_end: Ints  # (S,) place behind the last
-    requests: Ints  # (2, R, ...) heap, of the other stages: (request time, stage * n + tile)
-    requests_size: Ints
-    waiting: Ints  # (R,) requests in queues and heap together
-    released: Ints  # (2, 1, ...) heap: (time, stage * n + tile) of out-of-order issues to come
-    released_size: Ints
+    start: Int64Array  # (S, n)
+    following: Int64Array  # (S,) next tile to issue in order
+    ready: Int64Array  # (S,) when it can be issued, as far as is known
+    stale: BoolArray  # (S,) `ready` must be worked out again
+    wait_row: Int64Array  # (W,) first row not yet passed
+    credit: Int64Array  # (P,) slots never taken
+    slots: Int64Array  # (2, P, ...) heap: when given-back slots are free
+    slots_size: Int64Array
+    busy: Int64Array  # (2, R, ...) heap: when each server that was ever used is free
+    busy_size: Int64Array
+    queue: Int64Array  # (2, S, ...) of an in-order stage, whose requests come in order: request time, tile
+    queue_first: Int64Array  # (S,) place of the first request that is not granted
+    queue_end: Int64Array  # (S,) place behind the last
+    requests: Int64Array  # (2, R, ...) heap, of the other stages: (request time, stage * n + tile)
+    requests_size: Int64Array
+    waiting: Int64Array  # (R,) requests in queues and heap together
+    released: Int64Array  # (2, 1, ...) heap: (time, stage * n + tile) of out-of-order issues to come
+    released_size: Int64Array
 
 
 @inlined
-def _push(heaps: Ints, size: Ints, heap: int, key: int, tie: int) -> None:
+def _push(heaps: Int64Array, size: Int64Array, heap: int, key: int, tie: int) -> None:
     at = size[heap]
     size[heap] = at + 1
     while at > 0:
@@ -99,7 +94,7 @@ def _push(heaps: Ints, size: Ints, heap: int, key: int, tie: int) -> None:
 
 
 @inlined
-def _replace_least(heaps: Ints, size: Ints, heap: int, key: int, tie: int) -> None:
+def _replace_least(heaps: Int64Array, size: Int64Array, heap: int, key: int, tie: int) -> None:
     at = 0
     while 2 * at + 1 < size[heap]:
         child = 2 * at + 1
@@ -118,7 +113,7 @@ def _replace_least(heaps: Ints, size: Ints, heap: int, key: int, tie: int) -> No
 
 
 @inlined
-def _drop_least(heaps: Ints, size: Ints, heap: int) -> None:
+def _drop_least(heaps: Int64Array, size: Int64Array, heap: int) -> None:
     last = size[heap] - 1
     size[heap] = last
     if last > 0:
@@ -126,7 +121,7 @@ def _drop_least(heaps: Ints, size: Ints, heap: int) -> None:
 
 
 @inlined
-def _stages_end(c: Columns, start: Ints, stage: int, tile: int) -> int:
+def _stages_end(c: Columns, start: Int64Array, stage: int, tile: int) -> int:
     """When all stages before `stage` have ended for the tile; NEVER or more when that is not known."""
     latest = 0
     kind = c.kind_of_tile[tile]

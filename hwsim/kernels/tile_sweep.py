@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from hwsim.arrays import Int64Array
 from hwsim.kernels.compile import compiled_in_place, inlined
-from hwsim.kernels.tile_pipeline import NEVER, UNLIMITED, Columns, Ints
+from hwsim.kernels.tile_pipeline import NEVER, UNLIMITED, Columns
 
 FAR = 64  # how many places an early free may move up in the list of frees before `sweep` gives up
 
@@ -14,16 +15,16 @@ FAR = 64  # how many places an early free may move up in the list of frees befor
 class Sweep(NamedTuple):
     """What `sweep` keeps from tile to tile."""
 
-    start: Ints  # (S, n)
-    ends: Ints  # (S,) of the tile at hand
-    issued: Ints  # (S,) when the last tile was issued
-    asked: Ints  # (R,) when a server was last asked for
-    asked_by: Ints  # (R,) by whom: stage * n + tile
-    idle: Ints  # (R,) when the server is idle
-    wait_row: Ints  # (W,) first row not yet passed
-    taken: Ints  # (P,) slots taken so far
-    freed: Ints  # (P,) slots given back so far
-    free_at: Ints  # (P, n) when they are free, ascending
+    start: Int64Array  # (S, n)
+    ends: Int64Array  # (S,) of the tile at hand
+    issued: Int64Array  # (S,) when the last tile was issued
+    asked: Int64Array  # (R,) when a server was last asked for
+    asked_by: Int64Array  # (R,) by whom: stage * n + tile
+    idle: Int64Array  # (R,) when the server is idle
+    wait_row: Int64Array  # (W,) first row not yet passed
+    taken: Int64Array  # (P,) slots taken so far
+    freed: Int64Array  # (P,) slots given back so far
+    free_at: Int64Array  # (P, n) when they are free, ascending
 
 
 @inlined
@@ -76,7 +77,7 @@ def _give_back(c: Columns, s: Sweep, stage: int, kind: int, end: int) -> bool:
 
 
 @compiled_in_place
-def sweep(c: Columns, order: Ints, s: Sweep) -> int:
+def sweep(c: Columns, order: Int64Array, s: Sweep) -> int:
     """Fill `s.start`, all NEVER before, tile by tile; returns the end of the last service, or -1 where that
     cannot be done: a start hangs on a later tile, or requests do not come in the order in which they are
     granted (`start` is then unfinished).

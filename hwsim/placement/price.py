@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hwsim.cost import area_table, load_technology, price_actions
+from hwsim.cost import Technology, area_table, load_technology, price_actions
 from hwsim.design import Design, TechnologySpec
 from hwsim.placement.machine import Machine, SharedMachine
 from hwsim.plan import Component
@@ -26,15 +27,20 @@ class Prices:
     technology: str
 
 
-def price(design: Design, machine: Machine, keys: Sequence[tuple[str, str]]) -> Prices:
-    """Prices of actions, (component, action) each, and of the parts of a machine. Raises as
-    `hwsim.cost.price_actions` does."""
+def price(
+    design: Design,
+    machine: Machine,
+    keys: Sequence[tuple[str, str]],
+    load: Callable[[str, Real | float], Technology] = load_technology,
+) -> Prices:
+    """Prices of actions, (component, action) each, and of the parts of a machine, by the technology tables
+    that `load` finds. Raises as `hwsim.cost.price_actions` does."""
     pj_per_count = np.zeros(len(keys), dtype=np.float64)
     sources = [""] * len(keys)
     areas: list[AreaTable] = []
     technologies: dict[str, None] = {}
     for components, made_in in _parts(design, machine):
-        technology = load_technology(made_in.table, made_in.node_nm)
+        technology = load(made_in.table, made_in.node_nm)
         technologies[technology.name] = None
         names = {component.name for component in components}
         own = [i for i, (component, _) in enumerate(keys) if component in names]

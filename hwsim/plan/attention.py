@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hwsim.arrays import Int32Array, Int64Array
 from hwsim.plan.residency import Operand
 from hwsim.workload.problems import Attention
 
@@ -49,7 +49,7 @@ class AttentionMapping:
     def tiles(self) -> int:
         return self.heads * self.blocks * self.parts + self.adding
 
-    def walks(self) -> NDArray[np.int64]:
+    def walks(self) -> Int64Array:
         """(blocks, parts, 4) of every head: first row and the one behind the last, first place of the keys
         and the one behind the last, which are whole blocks of keys but for the end of the sequence."""
         p = self.problem
@@ -73,13 +73,13 @@ class AttentionMapping:
         found[..., 3] = np.minimum(stop * self.tile_k, p.S)
         return found
 
-    def boxes(self) -> NDArray[np.int64]:
+    def boxes(self) -> Int64Array:
         """(tiles without those that add, 5) in issue order: head over all batches, then as `walks` has it."""
         walks = self.walks().reshape(-1, 4)
         heads = np.repeat(np.arange(self.heads), len(walks))
         return np.column_stack([heads, np.tile(walks, (self.heads, 1))])
 
-    def kinds(self) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    def kinds(self) -> tuple[Int64Array, Int32Array]:
         """(kinds, 2) rows and places of the tiles that differ in them, and (tiles without those that add,)
         the kind of each."""
         walks = self.walks().reshape(-1, 4)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
+
+from hwsim.arrays import Int64Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class GemmMapping:
             * _count(self.k, self.tile_k)
         )
 
-    def boxes(self) -> NDArray[np.int64]:
+    def boxes(self) -> Int64Array:
         """(tiles, 7) in issue order: b, m0, m1, n0, n1, k0, k1 (ends exclusive)."""
         cuts = {
             name: list(pairwise([*range(0, total, size), total]))

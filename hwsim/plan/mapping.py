@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hwsim.arrays import BoolArray, Int64Array
 from hwsim.plan.attention import AttentionMapping
 from hwsim.plan.blocks import GemmMapping
 from hwsim.plan.shares import DirectMapping, RowMapping, SplitMapping, WinogradMapping
@@ -36,7 +36,7 @@ class StepMapping:
     def tiles(self) -> int:
         return self.steps * self.step_tiles
 
-    def boxes(self) -> NDArray[np.int64]:
+    def boxes(self) -> Int64Array:
         """(tiles of one step, 7) in issue order: which product, m0, m1, n0, n1, k0, k1 (ends exclusive)."""
         found = []
         for index, product in enumerate(self.products):
@@ -83,7 +83,7 @@ class StreamMapping:
     def tiles(self) -> int:
         return self.vectors * len(self.parts)
 
-    def order(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def order(self) -> tuple[Int64Array, Int64Array]:
         """(tiles,) the vector and the part of each tile, in issue order."""
         parts = np.arange(len(self.parts))
         if not self.by_pass:
@@ -95,7 +95,7 @@ class StreamMapping:
             found.append(np.tile(parts[begin:end], self.vectors))
         return np.concatenate(vectors), np.concatenate(found)
 
-    def runs(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    def runs(self) -> tuple[BoolArray, BoolArray]:
         """(tiles,) where a vector's parts begin to follow one another, and where they end."""
         vectors, parts = self.order()
         opens = np.array([part.opens_pass for part in self.parts])[parts] & self.by_pass

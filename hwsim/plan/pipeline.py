@@ -6,12 +6,14 @@ A *tile* passes through the stages of one pipeline. Nothing here knows time: a s
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from math import gcd
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hwsim.arrays import Int64Array
 from hwsim.units import PS_PER_S
 
 _INT64 = 2**63
@@ -32,18 +34,33 @@ class Resource:
             return 0
         return -(-amount * PS_PER_S * self.rate.denominator // self.rate.numerator)
 
-    def durations_ps(self, amounts: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The same of (n,) amounts, as exactly: whole numbers of the amount that takes whole picoseconds, and
+    def durations_ps(self, amounts: Int64Array) -> Int64Array:
+        """The same of many amounts, as exactly: whole numbers of the amount that takes whole picoseconds, and
         the rest. Raises OverflowError for times that no int64 holds."""
         if self.rate is None or not amounts.size:
             return np.zeros_like(amounts)
-        exact = PS_PER_S / self.rate
-        many, rest = np.divmod(amounts, exact.denominator)
+        up, down = PS_PER_S * self.rate.denominator, self.rate.numerator
+        common = gcd(up, down)
+        up, down = up // common, down // common
         # Products below must stay in int64; what could pass it takes Python's whole numbers.
-        if max(int(many.max()) + 1, exact.denominator) * exact.numerator >= _INT64:
-            return np.array([self.duration_ps(amount) for amount in amounts.tolist()], dtype=np.int64)
-        found: NDArray[np.int64] = many * exact.numerator - (-rest * exact.numerator // exact.denominator)
+        if max(int(amounts.max()) // down + 1, down) * up >= _INT64:
+            exact = [self.duration_ps(amount) for amount in amounts.ravel().tolist()]
+            return np.array(exact, dtype=np.int64).reshape(amounts.shape)
+        many, rest = np.divmod(amounts, down)
+        found: Int64Array = many * up - (-rest * up // down)
         return found
+
+
+def row_durations_ps(resources: Sequence[Resource], amounts: Int64Array) -> Int64Array:
+    """(n, k) durations of amounts (n, k), row i on one server of resource i; rows of one rate together."""
+    found = np.zeros(amounts.shape, dtype=np.int64)
+    rows: dict[Fraction, list[int]] = {}
+    for row, resource in enumerate(resources):
+        if resource.rate is not None:
+            rows.setdefault(resource.rate, []).append(row)
+    for together in rows.values():
+        found[together] = resources[together[0]].durations_ps(amounts[together])
+    return found
 
 
 @dataclass(frozen=True, slots=True)

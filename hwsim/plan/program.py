@@ -13,13 +13,12 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from hwsim.arrays import BoolArray, Int64Array
 from hwsim.errors import CapacityError
 from hwsim.plan.mapping import TileMapping
-from hwsim.plan.pipeline import Pipeline
+from hwsim.plan.pipeline import Pipeline, row_durations_ps
 from hwsim.units import PS_PER_S
 
-Int64Array = NDArray[np.int64]
-BoolArray = NDArray[np.bool_]
 ActionKey = tuple[str, str]  # (component, action)
 
 LONGEST_PS = 2.0**62  # of one operator
@@ -60,6 +59,12 @@ class Plan:
     def tiles(self) -> int:
         return len(self.kind_of_tile)
 
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of its arrays."""
+        columns = (self.demands, self.takes, self.frees, *self.actions.values(), *self.parts.values())
+        return self.kind_of_tile.nbytes + sum(int(column.nbytes) for column in columns)
+
     def at_rates(self, pipeline: Pipeline) -> Plan:
         """The same plan on a machine that differs in nothing but how fast its resources are. What does not
         depend on that is not worked out again."""
@@ -83,6 +88,12 @@ class Plan:
         """(S,) what the operator asks of each stage in all, in the stage's unit."""
         return self.demands @ self.tiles_of_kind
 
+    @property
+    def float_totals(self) -> NDArray[np.float64]:
+        """`stage_totals` in floats, where sums too large for int64 are seen to be too large."""
+        found: NDArray[np.float64] = self.demands.astype(np.float64) @ self.tiles_of_kind.astype(np.float64)
+        return found
+
     @cached_property
     def busy_ps(self) -> Int64Array:
         """(S,) time that the operator occupies each stage, all tiles together."""
@@ -105,34 +116,20 @@ class Plan:
     @cached_property
     def durations_ps(self) -> Int64Array:
         """(S, k) picoseconds on one server, each rounded up once."""
-        return _durations_ps((self,))
+        return _durations_ps(self.pipeline, self.demands, self.float_totals)
 
 
-def _durations_ps(plans: Sequence[Plan]) -> Int64Array:
-    """(S, k of all) picoseconds on one server, of plans of one pipeline, each rounded up once. Raises
-    CapacityError for an operator whose time could not be kept."""
-    pipeline = plans[0].pipeline
-    demands = np.concatenate([plan.demands for plan in plans], axis=1)
-    tiles = np.concatenate([plan.tiles_of_kind for plan in plans]).astype(np.float64)
-    begins = np.cumsum([0, *(plan.demands.shape[1] for plan in plans)])
-    durations_ps = np.zeros(demands.shape, dtype=np.int64)
-    longest = 0.0
-    for row, stage in enumerate(pipeline.stages):
-        resource, demand = pipeline.resource_of(stage), demands[row]
-        if resource.rate is None or not demand.any():
-            continue
-        # In floats a sum cannot overflow, and is right to far more digits than the limit needs.
-        running = np.cumsum(np.concatenate([[0.0], demand * tiles]))
-        most = float(np.diff(running[begins]).max()) * PS_PER_S / float(resource.rate)
-        longest = max(longest, most)
-        if longest < LONGEST_PS:
-            durations_ps[row] = resource.durations_ps(demand)
-    if longest >= LONGEST_PS:
+def _durations_ps(pipeline: Pipeline, demands: Int64Array, most: NDArray[np.float64]) -> Int64Array:
+    """(S, k) picoseconds that demands (S, k) take on one server, each rounded up once. `most` (S,) is what
+    one operator asks of each stage at the most. Raises CapacityError for a time that could not be kept."""
+    resources = [pipeline.resource_of(stage) for stage in pipeline.stages]
+    times_s = [0.0 if r.rate is None else m / float(r.rate) for r, m in zip(resources, most, strict=True)]
+    if max(times_s, default=0.0) * PS_PER_S >= LONGEST_PS:
         raise CapacityError(
-            f"an operator takes {longest / PS_PER_S:.3g} s, and times are kept up to "
+            f"an operator takes {max(times_s):.3g} s, and times are kept up to "
             f"{LONGEST_PS / PS_PER_S:.3g} s: use a smaller workload or faster resources"
         )
-    return durations_ps
+    return row_durations_ps(resources, demands)
 
 
 def check_tiles(tiles: int, what: str, where: str, cure: str) -> None:
@@ -161,39 +158,88 @@ class Program:
         return len(self.kind_of_tile)
 
 
+@dataclass(frozen=True, eq=False)
+class Joined:
+    """A Program but for its rates: what machines that differ in nothing else run."""
+
+    plans: tuple[Plan, ...]
+    first_tile: Int64Array  # as in Program, and so are those below
+    kind_of_tile: NDArray[np.int32]
+    demands: Int64Array  # (S, k) in each stage's unit
+    most: NDArray[np.float64]  # (S,) the most that one operator asks of each stage
+    takes: BoolArray
+    frees: BoolArray
+    wait_tiles: tuple[Int64Array, ...]
+    wait_upon: tuple[Int64Array, ...]
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of its largest arrays."""
+        return self.kind_of_tile.nbytes + self.demands.nbytes + self.takes.nbytes + self.frees.nbytes
+
+    def durations_ps(self, pipeline: Pipeline) -> Int64Array:
+        """(S, k) at the rates of a machine. Raises CapacityError for a time that could not be kept."""
+        return _durations_ps(pipeline, self.demands, self.most)
+
+    def program(self, pipeline: Pipeline) -> Program:
+        """The Program at the rates of a machine. Raises as `durations_ps` does."""
+        return Program(
+            pipeline,
+            self.plans,
+            self.first_tile,
+            self.kind_of_tile,
+            self.durations_ps(pipeline),
+            self.takes,
+            self.frees,
+            self.wait_tiles,
+            self.wait_upon,
+        )
+
+
 def join_plans(
     pipeline: Pipeline, plans: Sequence[Plan], producers: Sequence[Mapping[str, Collection[int]]]
 ) -> Program:
     """Join plans in issue order. `producers[i]` maps a Wait's name to the operators (indices below i) whose
     last tiles the first tile of operator i waits for. Equal plan objects share their kinds."""
+    program = merge_plans(pipeline, plans, producers).program(pipeline)
+    begin = 0
+    for plan in {id(plan): plan for plan in plans}.values():  # what each would work out for itself
+        end = begin + plan.demands.shape[1]
+        plan.__dict__["durations_ps"] = program.durations_ps[:, begin:end]
+        begin = end
+    return program
+
+
+def merge_plans(
+    pipeline: Pipeline, plans: Sequence[Plan], producers: Sequence[Mapping[str, Collection[int]]]
+) -> Joined:
+    """As `join_plans`, and the rates left open."""
     first_tile = np.zeros(len(plans) + 1, dtype=np.int64)
     np.cumsum([plan.tiles for plan in plans], out=first_tile[1:])
-    offsets: dict[int, int] = {}
-    distinct: list[Plan] = []
-    kinds = 0
-    for plan in plans:
-        if id(plan) not in offsets:
-            offsets[id(plan)] = kinds
-            kinds += plan.demands.shape[1]
-            distinct.append(plan)
-    kind_of_tile = (
-        np.concatenate([plan.kind_of_tile + np.int32(offsets[id(plan)]) for plan in plans])
-        if plans
-        else np.zeros(0, dtype=np.int32)
+    distinct = list({id(plan): plan for plan in plans}.values())
+    counts = [0, *(plan.demands.shape[1] for plan in distinct)]
+    offsets = dict(zip(map(id, distinct), np.cumsum(counts).tolist(), strict=False))
+    kinds = [plan.kind_of_tile + np.int32(offsets[id(plan)]) for plan in plans]
+    stages, pools = len(pipeline.stages), len(pipeline.pools)
+    totals = [plan.float_totals for plan in distinct]
+    wait_tiles, wait_upon = _waits(pipeline, first_tile.tolist(), producers)
+    return Joined(
+        tuple(plans),
+        first_tile,
+        np.concatenate(kinds or [np.zeros(0, dtype=np.int32)]).astype(np.int32, copy=False),
+        np.concatenate([np.zeros((stages, 0), np.int64), *(plan.demands for plan in distinct)], axis=1),
+        np.max([np.zeros(stages), *totals], axis=0),
+        np.concatenate([np.zeros((pools, 0), np.bool_), *(plan.takes for plan in distinct)], axis=1),
+        np.concatenate([np.zeros((pools, 0), np.bool_), *(plan.frees for plan in distinct)], axis=1),
+        wait_tiles,
+        wait_upon,
     )
-    if distinct:
-        durations_ps = _durations_ps(distinct)
-        for plan, begin in zip(
-            distinct, offsets.values(), strict=True
-        ):  # what each would work out for itself
-            plan.__dict__["durations_ps"] = durations_ps[:, begin : begin + plan.demands.shape[1]]
-        takes, frees = (
-            np.concatenate([getattr(plan, name) for plan in distinct], axis=1) for name in ("takes", "frees")
-        )
-    else:
-        durations_ps = np.zeros((len(pipeline.stages), 0), dtype=np.int64)
-        takes = frees = np.zeros((len(pipeline.pools), 0), dtype=np.bool_)
-    begins = first_tile.tolist()
+
+
+def _waits(
+    pipeline: Pipeline, begins: Sequence[int], producers: Sequence[Mapping[str, Collection[int]]]
+) -> tuple[tuple[Int64Array, ...], tuple[Int64Array, ...]]:
+    """For each Wait the waiting tiles, and the tile that each waits for."""
     pairs: dict[str, list[tuple[int, int]]] = {wait.name: [] for wait in pipeline.waits}
     for i, found in enumerate(producers):
         if begins[i] == begins[i + 1]:
@@ -201,14 +247,4 @@ def join_plans(
         for name, before in found.items():
             pairs[name] += [(begins[i], begins[producer + 1] - 1) for producer in sorted(before)]
     tables = [np.array(pairs[wait.name], dtype=np.int64).reshape(-1, 2) for wait in pipeline.waits]
-    return Program(
-        pipeline,
-        tuple(plans),
-        first_tile,
-        kind_of_tile.astype(np.int32, copy=False),
-        durations_ps,
-        takes,
-        frees,
-        tuple(table[:, 0].copy() for table in tables),
-        tuple(table[:, 1].copy() for table in tables),
-    )
+    return tuple(table[:, 0].copy() for table in tables), tuple(table[:, 1].copy() for table in tables)

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hwsim.arrays import BoolArray
 from hwsim.errors import CapacityError
 from hwsim.tensor.formats import accumulator_format, format_bits
 from hwsim.tensor.tensor import Tensor
@@ -33,7 +33,7 @@ class Contents:
     Two are equal when they are the same object, so that plans can be kept by it."""
 
     tensor: Tensor
-    nonzero: NDArray[np.bool_] | None = None
+    nonzero: BoolArray | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hwsim.arrays import Int64Array
 from hwsim.plan.blocks import GemmMapping
 from hwsim.workload.operators import Conv2d
-
-Int64Array = NDArray[np.int64]
 
 
 def even_ends(total: int, count: int) -> tuple[int, ...]:

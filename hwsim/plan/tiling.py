@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hwsim.arrays import BoolArray, Int32Array, Int64Array
 from hwsim.plan.mapping import GemmMapping
 
 
@@ -17,19 +17,19 @@ class TileKinds:
     `m`, `n`, `k` are extents; `first_*` and `last_*` mark the ends of each loop. All are 1-D over kinds.
     """
 
-    m: NDArray[np.int64]
-    n: NDArray[np.int64]
-    k: NDArray[np.int64]
-    first_m: NDArray[np.bool_]
-    first_n: NDArray[np.bool_]
-    first_k: NDArray[np.bool_]
-    last_m: NDArray[np.bool_]
-    last_n: NDArray[np.bool_]
-    last_k: NDArray[np.bool_]
-    kind_of_tile: NDArray[np.int32]
+    m: Int64Array
+    n: Int64Array
+    k: Int64Array
+    first_m: BoolArray
+    first_n: BoolArray
+    first_k: BoolArray
+    last_m: BoolArray
+    last_n: BoolArray
+    last_k: BoolArray
+    kind_of_tile: Int32Array
 
 
-def _classes(total: int, size: int) -> tuple[list[tuple[int, bool, bool]], NDArray[np.int32]]:
+def _classes(total: int, size: int) -> tuple[list[tuple[int, bool, bool]], Int32Array]:
     count = -(-total // size)
     last = total - (count - 1) * size
     if count == 1:
@@ -53,7 +53,7 @@ def tile_kinds(mapping: GemmMapping) -> TileKinds:
     loops = (*mapping.order, "k")
     lengths = [len(dims[d][0]) for d in loops]
     grid = np.indices(lengths).reshape(3, -1)
-    columns: dict[str, NDArray[np.int64]] = {}
+    columns: dict[str, Int64Array] = {}
     for axis, name in enumerate(loops):
         table = np.array(dims[name][0], dtype=np.int64)
         for column, values in zip((name, f"first_{name}", f"last_{name}"), table.T, strict=True):

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hwsim.arrays import Int64Array
 from hwsim.plan.program import Plan
 from hwsim.plan.residency import Operand, Schedule
 from hwsim.tensor.tensor import Tensor
@@ -88,7 +88,7 @@ def weight_columns(rows: Sequence[KeptWeight]) -> dict[str, Any]:
     }
 
 
-def _whole(numbers: Iterable[int]) -> NDArray[np.int64]:
+def _whole(numbers: Iterable[int]) -> Int64Array:
     return np.array(list(numbers), dtype=np.int64)
 
 

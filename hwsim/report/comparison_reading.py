@@ -30,6 +30,7 @@ def read_comparison(folder: Path) -> Comparison:
         rows=tuple(map(_row, top.parts("rows"))),
         workloads=tuple(map(_workload, top.parts("workloads"))),
         designs=tuple(map(_design, top.parts("designs"))),
+        lowering=top.texts("lowering") if "lowering" in top.members else (),  # not in earlier folders
         version=top.text("version"),
     )
     pairs = [(w.workload, w.form, w.batch, d.design, d.kind) for w in found.workloads for d in found.designs]

@@ -11,7 +11,8 @@ from hwsim.report.layers import MAX_ROWS, Cell, Column
 from hwsim.report.stacks import Stacks, stack
 from hwsim.report.tables import shares
 from hwsim.report.template import fill
-from hwsim.report.wording import counted, percent, quantity, size
+from hwsim.report.wording import percent, quantity, size
+from hwsim.units import counted
 
 Record = Mapping[str, Any]
 
@@ -74,6 +75,8 @@ def _cards(table: Record) -> list[tuple[str, str, str]]:
     """Heading, figure and remark of what the page says first."""
     totals = table["totals"]
     others = f"{_size(totals['other_bits'])} of biases, tables and constants"
+    if totals["other_bits"] != totals["other_dense_bits"]:
+        others += f" for {_size(totals['other_dense_bits'])}"
     whole = f"{_times(totals['network_ratio'])} with {others}"
     cards = [
         ("Weights stored", _size(totals["stored_bits"]), f"for {_size(totals['dense_bits'])} before"),

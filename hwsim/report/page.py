@@ -14,8 +14,8 @@ from hwsim.report.stacks import stack
 from hwsim.report.tables import CAUSES, PARTS, shares, sources
 from hwsim.report.template import fill
 from hwsim.report.weights import weights_shown
-from hwsim.report.wording import area, counted, percent, quantity, rate
-from hwsim.units import PS_PER_S
+from hwsim.report.wording import area, percent, quantity, rate
+from hwsim.units import PS_PER_S, counted
 
 
 def draw_run(folder: str | Path) -> bytes:
@@ -68,6 +68,7 @@ def _verdict(run: Run) -> dict[str, object]:
         "cause_meaning": CAUSES.get(cause, ""),
         "limit": limit,
         "limit_busy": percent(said.busy_share[limit]) if limit else "",
+        "turns": bool(limit) and said.busy_share[limit] < 0.5,  # no resource holds the run for half of it
         "time": quantity(said.latency_s, "s"),
         "cycles": f"{said.cycles:,} cycles at {quantity(said.clock_hz, 'Hz')}",
         "throughput": rate(said.batch / said.latency_s) if said.latency_s else "-",

@@ -248,6 +248,7 @@ def _read_provenance(made: JsonObject) -> Provenance:
         timing=made.text("timing"),
         notes=made.texts("notes"),
         unmodelled=made.texts("unmodelled"),
+        lowering=made.texts("lowering") if "lowering" in made.members else (),  # not in earlier folders
     )
 
 

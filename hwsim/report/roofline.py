@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from hwsim.report.reading import OperatorRow, Run
 from hwsim.report.ticks import Tick, decades
-from hwsim.report.wording import NARROW, counted, percent, quantity, short
-from hwsim.units import PS_PER_S
+from hwsim.report.wording import NARROW, percent, quantity, short
+from hwsim.units import PS_PER_S, counted
 
 TRAFFIC = ("read", "write", "transfer")  # the actions that are counted in bytes
 LABELS = 4  # layers named in the figure
@@ -132,71 +132,81 @@ def _servers(run: Run) -> dict[str, int]:
     }
 
 
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """The decades that both axes span. Places are in percent, from the left and from the top."""
+
+    x_low: int
+    x_high: int
+    y_low: int
+    y_high: int
+
+    def x(self, intensity: float) -> float:
+        return 100 * (math.log10(intensity) - self.x_low) / (self.x_high - self.x_low)
+
+    def y(self, per_s: float) -> float:
+        return 100 * (self.y_high - math.log10(per_s)) / (self.y_high - self.y_low)
+
+    def x_ticks(self) -> tuple[Tick, ...]:
+        return tuple(Tick(self.x(10.0**e), _power(e)) for e in range(self.x_low, self.x_high + 1))
+
+    def y_ticks(self) -> tuple[Tick, ...]:
+        exponents = range(self.y_low, self.y_high + 1)
+        return tuple(Tick(self.y(10.0**e), quantity(10.0**e, "MAC/s")) for e in exponents)
+
+
 def _draw(
     layers: Sequence[_Layer], total: _Layer, peak: float, bandwidth: float, port: str, left_out: int
 ) -> Roofline:
-    everything = [*layers, total]
+    intensities = [total.intensity, *(layer.intensity for layer in layers)]
+    rates = [total.per_s, *(layer.per_s for layer in layers)]
     ridge = peak / bandwidth
-    x_low, x_high = decades(
-        min(ridge, *(p.intensity for p in everything)), 3 * max(ridge, *(p.intensity for p in everything))
+    frame = _Frame(
+        *decades(min(ridge, *intensities), 3 * max(ridge, *intensities)),
+        *decades(min(rates), max(peak * 1.5, *rates)),
     )
-    y_low, y_high = decades(min(p.per_s for p in everything), max(peak * 1.5, *(p.per_s for p in everything)))
-
-    def x_of(value: float) -> float:
-        return 100 * (math.log10(value) - x_low) / (x_high - x_low)
-
-    def y_of(value: float) -> float:
-        return 100 * (y_high - math.log10(value)) / (y_high - y_low)
-
     order = sorted(
         {p.limit for p in layers}, key=lambda limit: -sum(p.share for p in layers if p.limit == limit)
     )
     marks = {limit: min(index, SHAPES - 1) for index, limit in enumerate(order)}
-    points = []
-    placed: list[tuple[float, float]] = []
-    for layer in layers:
-        x, y = x_of(layer.intensity), y_of(layer.per_s)
-        room = len(placed) < LABELS and all(abs(x - a) > 18 or abs(y - b) > 8 for a, b in placed)
-        if room:
-            placed.append((x, y))
-        title = (
-            f"{layer.name}\n{quantity(layer.intensity, 'MAC/B')}, {quantity(layer.per_s, 'MAC/s')}, "
-            f"{percent(layer.share)} of the time\nlimited by {layer.limit or 'nothing'}"
-        )
-        radius = 3.5 + 14 * math.sqrt(min(layer.share, 1.0))
-        points.append(
-            Point(
-                x,
-                y,
-                radius,
-                marks[layer.limit],
-                title,
-                short(layer.name) if room else "",
-                20 if y - y_of(peak) < 4 else 4,
-            )
-        )
-    start = max(10.0**x_low, 10.0**y_low / bandwidth)
+    start = max(10.0**frame.x_low, 10.0**frame.y_low / bandwidth)
+    slope = (frame.x(start), frame.y(start * bandwidth), frame.x(ridge), frame.y(peak))
     return Roofline(
-        tuple(reversed(points)),  # so that labels and the largest come to lie on top
+        tuple(reversed(_points(layers, frame, marks, peak))),  # so that labels and the largest lie on top
         tuple((limit or "nothing", marks[limit]) for limit in order),
-        Point(
-            x_of(total.intensity),
-            y_of(total.per_s),
-            8,
-            0,
-            f"{total.name}\n{quantity(total.intensity, 'MAC/B')}, {quantity(total.per_s, 'MAC/s')}",
-        ),
-        tuple(Tick(100 * (e - x_low) / (x_high - x_low), _power(e)) for e in range(x_low, x_high + 1)),
-        tuple(
-            Tick(100 * (y_high - e) / (y_high - y_low), quantity(10.0**e, "MAC/s"))
-            for e in range(y_low, y_high + 1)
-        ),
-        Tick(y_of(peak), f"peak {quantity(peak, 'MAC/s')}"),
-        (x_of(start), y_of(start * bandwidth), x_of(ridge), y_of(peak)) if start < ridge else None,
+        Point(frame.x(total.intensity), frame.y(total.per_s), 8, 0, f"{total.name}\n{_rates(total)}"),
+        frame.x_ticks(),
+        frame.y_ticks(),
+        Tick(frame.y(peak), f"peak {quantity(peak, 'MAC/s')}"),
+        slope if start < ridge else None,
         f"{port} {quantity(bandwidth, 'B/s')}",
         port,
         left_out,
     )
+
+
+def _points(layers: Sequence[_Layer], frame: _Frame, marks: Mapping[str, int], peak: float) -> list[Point]:
+    """The layers, the longest first; names where there is room."""
+    points = []
+    placed: list[tuple[float, float]] = []
+    for layer in layers:
+        x, y = frame.x(layer.intensity), frame.y(layer.per_s)
+        room = len(placed) < LABELS and all(abs(x - a) > 18 or abs(y - b) > 8 for a, b in placed)
+        if room:
+            placed.append((x, y))
+        title = (
+            f"{layer.name}\n{_rates(layer)}, {percent(layer.share)} of the time\n"
+            f"limited by {layer.limit or 'nothing'}"
+        )
+        radius = 3.5 + 14 * math.sqrt(min(layer.share, 1.0))
+        drop = 20 if y - frame.y(peak) < 4 else 4
+        label = short(layer.name) if room else ""
+        points.append(Point(x, y, radius, marks[layer.limit], title, label, drop))
+    return points
+
+
+def _rates(layer: _Layer) -> str:
+    return f"{quantity(layer.intensity, 'MAC/B')}, {quantity(layer.per_s, 'MAC/s')}"
 
 
 def _power(exponent: int) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hwsim.arrays import Float64Array, Int64Array
 from hwsim.report.sweep_reading import read_swept
 from hwsim.report.template import fill
 from hwsim.report.wording import NARROW, percent, quantity, size
@@ -209,12 +210,12 @@ def _packed(kind: str, values: NDArray[Any]) -> dict[str, object]:
     return {"type": kind, "packed": base64.b64encode(raw).decode("ascii")}
 
 
-def _indices(places: NDArray[np.int64], count: int) -> dict[str, object]:
+def _indices(places: Int64Array, count: int) -> dict[str, object]:
     """Where an axis does not count, the index after the last."""
     return _packed("u1" if count < 256 else "u2", np.where(places < 0, count, places))
 
 
-def _figures(values: NDArray[np.float64]) -> dict[str, object]:
+def _figures(values: Float64Array) -> dict[str, object]:
     if np.isnan(values).all():
         return {"same": None}
     return _packed("f8", values)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hwsim.arrays import Int64Array
 from hwsim.report.fields import CURE, CsvRow, JsonObject, fail, parse_json, read_bytes, read_csv, safe
 from hwsim.result.swept import (
     ABOUT,
@@ -140,7 +140,7 @@ def _signed(said: JsonObject, key: str) -> float:
     return float(found)
 
 
-def _indices(axes: tuple[SweptAxis, ...], rows: list[CsvRow]) -> NDArray[np.int64]:
+def _indices(axes: tuple[SweptAxis, ...], rows: list[CsvRow]) -> Int64Array:
     """(rows, axes) where each cell stands among the values of its axis."""
     columns = [_places(axis, rows) for axis in axes]
     return np.array(columns, dtype=np.int64).reshape(len(axes), len(rows)).T

@@ -10,7 +10,8 @@ from importlib.resources import files
 
 import jinja2
 
-from hwsim.report.wording import counted, percent, quantity, size
+from hwsim.report.wording import percent, quantity, size
+from hwsim.units import counted
 
 
 def fill(

@@ -9,7 +9,8 @@ from itertools import accumulate
 
 from hwsim.report.reading import Row, Run, Span
 from hwsim.report.ticks import Tick, linear_ticks
-from hwsim.report.wording import counted, percent, quantity, short
+from hwsim.report.wording import percent, quantity, short
+from hwsim.units import counted
 
 EVENTS = 80  # about so many are shown
 MAX_BARS = 600  # drawn in all; of a crowded stretch the longest

@@ -38,11 +38,6 @@ def rate(per_s: float) -> str:
     return f"{per_s:,.0f}/s" if 1000 <= per_s < 1e7 else f"{quantity(per_s, '')}/s"
 
 
-def counted(count: int, noun: str) -> str:
-    """'1 layer', '1,500 layers'."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
 def short(name: str) -> str:
     """The last part of an operator's name that is written like a path, for labels with little room."""
     return name.rsplit("/", 1)[-1] or name

@@ -12,16 +12,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hwsim.arrays import Int64Array
 from hwsim.result.result import Result
 from hwsim.result.trace import Trace
+from hwsim.units import PS_PER_US
 
 MAX_TILE_EVENTS = 50_000  # a viewer stays quick up to here
 MAX_LANES = 16  # rows that a stage whose tiles overlap may take
-PS_PER_US = 10**6
 
-Int64Array = NDArray[np.int64]
 Event = dict[str, object]
 
 

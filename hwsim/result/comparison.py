@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hwsim.folders import FolderKind
+from hwsim.folders import FolderKind, is_marked
 from hwsim.result.folder import PAGE, file_name, strict
 from hwsim.version import __version__
 
@@ -123,11 +123,13 @@ class ComparedDesign:
 @dataclass(frozen=True)
 class Comparison:
     """Rows by workload, then design, in the order given. Ratios are to the first row of the same network that
-    ran, whatever its form and batch, per inference: above one is faster, or less energy."""
+    ran, whatever its form and batch, per inference: above one is faster, or less energy. `lowering` are the
+    choices of it that all runs made."""
 
     rows: tuple[ComparisonRow, ...]
     workloads: tuple[ComparedWorkload, ...]
     designs: tuple[ComparedDesign, ...]
+    lowering: tuple[str, ...] = ()
     version: str = __version__
     folder: Path | None = None
 
@@ -191,6 +193,7 @@ class Comparison:
         return {
             "format": FORMAT,
             "version": self.version,
+            "lowering": list(self.lowering),
             "rows": list(self.records()),
             "workloads": [asdict(one) for one in self.workloads],
             "designs": [asdict(one) for one in self.designs],
@@ -212,6 +215,7 @@ class Comparison:
             *((w.workload, w.form, w.batch, w.sha256, sorted(w.parameters.items())) for w in self.workloads),
             *((d.design, d.sha256, d.overrides) for d in self.designs),
             *(row.figures and (row.figures.dtype, row.figures.numbers_checked) for row in self.rows),
+            *self.lowering,
         ]
         digest = hashlib.sha256(repr(made_from).encode()).hexdigest()[:8]
         first = file_name(self.workloads[0].workload)
@@ -240,11 +244,7 @@ def check_comparison_folder(folder: str | Path) -> Path:
 
 def is_comparison(folder: Path) -> bool:
     """Whether a folder holds a comparison of hwsim, whole or damaged."""
-    try:
-        found = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return False
-    return isinstance(found, dict) and found.get("format") == FORMAT
+    return is_marked(folder / ABOUT, FORMAT)
 
 
 _KIND = FolderKind("a comparison of hwsim", frozenset((ABOUT, TABLE, PAGE)), is_comparison)

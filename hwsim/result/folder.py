@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hwsim.folders import FolderKind, hidden_name
+from hwsim.folders import FolderKind, is_marked, put_file
 from hwsim.result.chrome import chrome_trace
 from hwsim.result.result import Result
 from hwsim.result.tables import Columns
@@ -32,11 +32,7 @@ PAGE = "report.html"  # drawn from FILES alone, by whoever writes the folder or 
 
 
 def _is_result(folder: Path) -> bool:
-    try:
-        found = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return False
-    return isinstance(found, dict) and found.get("format") == FORMAT
+    return is_marked(folder / "result.json", FORMAT)
 
 
 _KIND = FolderKind("a result of hwsim", frozenset((*FILES, VERIFICATION, WEIGHTS, PAGE)), _is_result)
@@ -64,13 +60,8 @@ def write_page(folder: str | Path, page: bytes) -> Path:
     """Write PAGE into an existing folder, whole or not at all, and return its absolute path. Raises
     OutputError."""
     final = Path(os.path.realpath(folder)) / PAGE
-    partial = final.with_name(hidden_name("partial"))
     try:
-        try:
-            partial.write_bytes(page)
-            partial.replace(final)
-        finally:
-            partial.unlink(missing_ok=True)
+        put_file(final, page)
     except OSError as error:
         raise _KIND.told(final, error) from None
     return final
@@ -88,6 +79,7 @@ def default_name(result: Result) -> str:
         result.workload, result.design, result.batch, result.dtype, result.provenance.version,
         result.provenance.workload_sha256, result.provenance.design_sha256, result.provenance.overrides,
         sorted(result.provenance.parameters.items()), result.provenance.technology, result.provenance.timing,
+        *result.provenance.lowering,
     )  # fmt: skip
     digest = hashlib.sha256(repr(made_from).encode()).hexdigest()[:8]
     return f"{file_name(result.workload)}-{file_name(result.design)}-{digest}"

@@ -9,8 +9,8 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hwsim.arrays import Int64Array
 from hwsim.result.bands import NOT_VALIDATED, ErrorTable, TimeBand, time_band, uncovered
 from hwsim.result.sharing import shares
 from hwsim.result.tables import AreaTable, TimingTable, UsageTable
@@ -19,10 +19,13 @@ from hwsim.result.verification import Verification
 from hwsim.result.weights import WeightTable
 from hwsim.units import PS_PER_S
 
+UNCOUNTED = 10**6  # a resource of so many servers is a pure delay: nobody waits for one
+
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where a result comes from: enough to make it again, and what it leaves out."""
+    """Where a result comes from: enough to make it again, and what it leaves out. `lowering` are the choices
+    of it that were made."""
 
     version: str
     workload_source: str
@@ -35,6 +38,16 @@ class Provenance:
     timing: str
     notes: tuple[str, ...] = ()
     unmodelled: tuple[str, ...] = ()
+    lowering: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Working:
+    """Of `count` servers of a resource, how many work on average."""
+
+    resource: str
+    average: float
+    count: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,10 +110,10 @@ class Result:
         return int(self._multiplications.sum())
 
     @cached_property
-    def _multiplications(self) -> NDArray[np.int64]:
+    def _multiplications(self) -> Int64Array:
         """(operators,) multiplications executed."""
         columns = [i for i, (_, action) in enumerate(self.usage.keys) if action.startswith("mac_")]
-        found: NDArray[np.int64] = self.usage.counts[:, columns].sum(axis=1)
+        found: Int64Array = self.usage.counts[:, columns].sum(axis=1)
         return found
 
     @property
@@ -152,7 +165,7 @@ class Result:
         return {
             name: total / servers / span
             for name, total, servers in zip(timing.resources, totals, timing.servers, strict=True)
-            if servers < 10**6
+            if servers < UNCOUNTED
         }
 
     @property
@@ -168,6 +181,20 @@ class Result:
         for cause, total in zip(self.timing.causes, totals, strict=True):
             shares[cause] = shares.get(cause, 0.0) + total / span
         return shares
+
+    @property
+    def focus_servers(self) -> Working | None:
+        """How much of the resource of the focus stage works while that stage is active; None where it has one
+        server alone, or several devices have a focus each."""
+        timing = self.timing
+        if timing.where or self.focus not in timing.stages or not timing.active_ps.any():
+            return None
+        resource = timing.stage_resources[timing.stages.index(self.focus)]
+        at = timing.resources.index(resource)
+        worked = int(timing.resource_busy_ps[:, at].sum())
+        if not 1 < timing.servers[at] < UNCOUNTED:
+            return None
+        return Working(resource, worked / int(timing.active_ps.sum()), timing.servers[at])
 
     @cached_property
     def cycle_share(self) -> dict[str, float]:

@@ -11,10 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from hwsim.folders import FolderKind
+from hwsim.arrays import BoolArray, Float64Array, Int64Array
+from hwsim.folders import FolderKind, is_marked
 from hwsim.result.folder import PAGE, strict
 
 FORMAT = "hwsim sweep 1"  # marks a sweep.json as ours
@@ -97,13 +95,13 @@ class Swept:
     meeting: int
     best: int
     excluded: Mapping[str, int]
-    indices: NDArray[np.int64]
-    metrics: Mapping[str, NDArray[np.float64]]
+    indices: Int64Array
+    metrics: Mapping[str, Float64Array]
     limits: tuple[str, ...]
     outcomes: tuple[str, ...]
     reasons: tuple[str, ...]
-    feasible: NDArray[np.bool_]
-    frontier: NDArray[np.bool_]
+    feasible: BoolArray
+    frontier: BoolArray
 
     def __len__(self) -> int:
         return len(self.outcomes)
@@ -165,11 +163,7 @@ class Swept:
 
 def is_swept(folder: Path) -> bool:
     """Whether a folder holds a sweep's page and its files, whole or damaged."""
-    try:
-        found = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return False
-    return isinstance(found, dict) and found.get("format") == FORMAT
+    return is_marked(folder / ABOUT, FORMAT)
 
 
 SWEPT_FOLDER = FolderKind("the page of a sweep", frozenset((ABOUT, TABLE, PAGE)), is_swept)

@@ -8,15 +8,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
+
+from hwsim.arrays import BoolArray, Float64Array, Int64Array
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Int64Array = NDArray[np.int64]
-BoolArray = NDArray[np.bool_]
-FloatArray = NDArray[np.float64]
-Columns = dict[str, Sequence[str] | Sequence[float] | Int64Array | FloatArray]
+Columns = dict[str, Sequence[str] | Sequence[float] | Int64Array | Float64Array]
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +117,7 @@ class UsageTable:
     names: tuple[str, ...]
     keys: tuple[tuple[str, str], ...]
     counts: Int64Array  # (O, keys)
-    energy_pj_per_count: FloatArray  # (keys,)
+    energy_pj_per_count: Float64Array  # (keys,)
     sources: tuple[str, ...]
 
     def __post_init__(self) -> None:
@@ -127,7 +125,7 @@ class UsageTable:
         self.energy_pj_per_count.setflags(write=False)
 
     @cached_property
-    def energy_pj(self) -> FloatArray:
+    def energy_pj(self) -> Float64Array:
         """(O, keys)"""
         return self.counts * self.energy_pj_per_count
 

@@ -5,10 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
-from numpy.typing import NDArray
-
-Int64Array = NDArray[np.int64]
+from hwsim.arrays import Int32Array, Int64Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,7 +18,7 @@ class Trace:
     stages: tuple[str, ...]
     stage_resources: tuple[str, ...]
     first_tile: Int64Array  # (operators + 1,)
-    kind_of_tile: NDArray[np.int32]  # (n,)
+    kind_of_tile: Int32Array  # (n,)
     durations_ps: Int64Array  # (S, k)
     start_ps: Int64Array  # (S, n)
     makespan_ps: int

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
+from hwsim.arrays import BoolArray, Float64Array, Int64Array
 from hwsim.result.tables import Columns
 
 
@@ -30,16 +28,16 @@ class Verification:
     names: tuple[str, ...]
     kinds: tuple[str, ...]
     layers: tuple[str, ...]
-    tiles: NDArray[np.int64]
-    elements: NDArray[np.int64]
-    exact: NDArray[np.bool_]
-    max_error: NDArray[np.float64]
-    max_units: NDArray[np.float64]
-    bound: NDArray[np.float64]
-    used: NDArray[np.float64]
-    sqnr_db: NDArray[np.float64]
+    tiles: Int64Array
+    elements: Int64Array
+    exact: BoolArray
+    max_error: Float64Array
+    max_units: Float64Array
+    bound: Float64Array
+    used: Float64Array
+    sqnr_db: Float64Array
     output_sqnr_db: Mapping[str, float]
-    outputs: Mapping[str, NDArray[np.float64]]
+    outputs: Mapping[str, Float64Array]
     unexecuted: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hwsim.result.tables import BoolArray, Columns, FloatArray, Int64Array
+from hwsim.arrays import BoolArray, Float64Array, Int64Array
+from hwsim.result.tables import Columns
 from hwsim.units import format_bytes, format_si
 
 
@@ -33,7 +33,7 @@ class WeightTable:
     codecs: tuple[str, ...] = ()
     uses: Int64Array = field(default_factory=_none)  # operators that multiply with it
     weights: Int64Array = field(default_factory=_none)
-    density: FloatArray = field(default_factory=lambda: np.zeros(0))
+    density: Float64Array = field(default_factory=lambda: np.zeros(0))
     codebook: Int64Array = field(default_factory=_none)  # shared values beside zero
     quantised: BoolArray = field(default_factory=lambda: np.zeros(0, dtype=np.bool_))  # on a chosen grid
     stored_bits: Int64Array = field(default_factory=_none)
@@ -54,7 +54,7 @@ class WeightTable:
     @property
     def smaller(self) -> BoolArray:
         """(rows,) weights with zeros, shared values or a codec: what a machine may or may not make use of."""
-        stored: NDArray[np.bool_] = np.array([codec != "dense" for codec in self.codecs], dtype=np.bool_)
+        stored: BoolArray = np.array([codec != "dense" for codec in self.codecs], dtype=np.bool_)
         found: BoolArray = (self.density < 1) | (self.codebook > 0) | stored
         return found
 

@@ -52,6 +52,8 @@ def field_schema(found: dict[str, Any], said: Declared, default: Any) -> dict[st
             found["default"] = format_value(default, said.dimension, said.unlimited, said.when_absent)
     elif isinstance(default, bool | int | float | str):
         found["default"] = default
+    elif isinstance(default, tuple) and default and all(isinstance(item, str) for item in default):
+        found["default"] = list(default)
     return found
 
 

@@ -17,7 +17,7 @@ from hwsim.schema.declared import Origin
 from hwsim.schema.overrides import Overrides, apply_overrides
 from hwsim.schema.spec import FROM_FILE, Spec, file_key
 from hwsim.schema.tree import MAX_FILE_BYTES, Node, Path, Place, read_tree
-from hwsim.schema.wording import OUT_OF_BOUNDS, UNLIMITED
+from hwsim.schema.wording import OUT_OF_BOUNDS, UNLIMITED, either
 from hwsim.units import DIMENSIONS
 
 S = TypeVar("S", bound=Spec)
@@ -132,18 +132,26 @@ def _text(source: Source) -> str:
 
 
 def _told(tree: Node, error: ValidationError) -> list[Problem]:
-    """Pydantic's faults with their places, in the order of the file. Alternatives of one value become one."""
+    """Pydantic's faults with their places, in the order of the file. Alternatives of one value become one;
+    those of another form than the one that is there (a list in place of a section) have nothing to say."""
+    found = [
+        (one["type"], one["msg"], *_locate(tree, one["loc"], one["type"]))
+        for one in error.errors(include_url=False)
+    ]
+    met = {path[:depth] for _, _, _, path in found for depth in range(len(path))}
+    met |= {path for kind, _, _, path in found if kind == "hwsim_whole"}
     told: dict[tuple[Place, str], Problem] = {}
-    for found in error.errors(include_url=False):
-        place, path = _locate(tree, found["loc"], found["type"])
-        problem = place.problem(path, found["msg"])
+    for kind, message, place, path in found:
+        if kind == "hwsim_form" and path in met:
+            continue
+        problem = place.problem(path, message)
         before = told.get((place, problem.path))
         if before is None:
             told[place, problem.path] = problem
         elif before.message.startswith(OUT_OF_BOUNDS):
             continue  # of the right type, so what the other types say is of no help
         elif problem.message not in before.message:
-            told[place, problem.path] = replace(before, message=f"{before.message}; or it {problem.message}")
+            told[place, problem.path] = replace(before, message=either(before.message, problem.message))
     return list(told.values())
 
 

@@ -93,8 +93,9 @@ def _below(annotation: Any, node: Node | None, path: Path) -> Iterator[Slot]:
         return
     yield Slot(path, "section")
     chosen = choose(found, node)
-    if chosen is not None:
-        yield from slots(chosen, node, path)
+    # Of a section that is not there yet, whichever it will be: its `kind` is set along.
+    for spec in (chosen,) if chosen is not None else found if node is None else ():
+        yield from slots(spec, node, path)
 
 
 def specs_in(annotation: Any) -> list[type[Spec]]:

@@ -29,7 +29,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError, PydanticUndefin
 from hwsim.errors import SpecError
 from hwsim.schema.declared import Declared, FrozenDict, Origin
 from hwsim.schema.editor import field_schema
-from hwsim.schema.wording import UNLIMITED, did_you_mean, format_quantity, mend, near, one_of, shown
+from hwsim.schema.wording import FORMS, UNLIMITED, did_you_mean, format_quantity, mend, near, one_of, shown
 from hwsim.units import EXAMPLES, SUFFIXES, parse_quantity
 
 REQUIRED: Final = PydanticUndefined
@@ -246,7 +246,9 @@ class Spec(BaseModel):
             faults = [_reworded(cls, found) for found in _without_echoes(cls, error)]
             raise ValidationError.from_exception_data(cls.__name__, faults) from None
         faults = [
-            InitErrorDetails(type=_fault(message, "hwsim_at"), loc=_steps(path), input=None)
+            InitErrorDetails(
+                type=_fault(message, "hwsim_at" if path else "hwsim_whole"), loc=_steps(path), input=None
+            )
             for path, message in spec.check()
         ]
         if faults:
@@ -367,6 +369,7 @@ def _reworded(cls: type[Spec], found: dict[str, Any]) -> InitErrorDetails:
         text = "has no `kind`, which says what the section describes"
     else:
         text = mend(kind, value, context, found["msg"])
+        told = "hwsim_form" if kind in FORMS else told
         limits = [
             said.limit for name, said in cls.declared.items() if (file_key(name),) == loc and said.limit
         ]

@@ -14,6 +14,11 @@ UNLIMITED = "unlimited"
 
 _MAX_SHOWN = 60
 
+# Faults of form, by pydantic's names: something else stands where a section, or a list, should.
+_SECTIONS = ("model_type", "model_attributes_type", "dict_type", "mapping_type")
+_LISTS = ("tuple_type", "list_type")
+FORMS = (*_SECTIONS, *_LISTS)
+
 
 def shown(value: object) -> str:
     """A value in a message: text in quotes, scalars as YAML writes them, never more than a short line."""
@@ -64,9 +69,9 @@ def mend(kind: str, value: object, context: Mapping[str, Any], plain: str) -> st
     if kind == "string_type":
         scalar = isinstance(value, int | float)
         return f"must be text, not {what}{'; put it in quotes' if scalar else ''}"
-    if kind in ("model_type", "model_attributes_type", "dict_type", "mapping_type"):
+    if kind in _SECTIONS:
         return f"must be a section of `key: value` lines, not {what}"
-    if kind in ("tuple_type", "list_type"):
+    if kind in _LISTS:
         return f"must be a list, not {what}"
     if kind == "literal_error":
         return one_of(value, re.findall(r"'([^']*)'", context.get("expected", "")))
@@ -76,6 +81,17 @@ def mend(kind: str, value: object, context: Mapping[str, Any], plain: str) -> st
     if kind == "value_error":
         return str(context.get("error", plain))
     return f"{plain[:1].lower()}{plain[1:]}, not {what}"
+
+
+def either(one: str, other: str) -> str:
+    """What two alternatives of one value say of it, as one message: 'must be a list or text, not 5'."""
+    first, second = (_WANTED.fullmatch(message) for message in (one, other))
+    if first and second and first[2] == second[2]:
+        return f"must be {first[1]} or {second[1]}, not {first[2]}"
+    return f"{one}; or it {other}"
+
+
+_WANTED = re.compile(r"must be ([^;]+?), not ([^;]+)")
 
 
 def _number(bound: float) -> str:

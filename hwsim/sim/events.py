@@ -15,8 +15,8 @@ import numpy as np
 import simpy
 from simpy.events import NORMAL, Event, EventPriority, Timeout
 
+from hwsim.arrays import Int64Array
 from hwsim.plan import Program, Resource
-from hwsim.plan.program import Int64Array
 from hwsim.sim.soundness import NEVER_PS
 
 Progress = Callable[[int, int], None]

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from hwsim.arrays import Int64Array
 from hwsim.kernels.tile_pipeline import (
     ALONE,
     NEVER,
@@ -21,21 +22,22 @@ from hwsim.kernels.tile_pipeline import (
 )
 from hwsim.kernels.tile_sweep import Sweep, sweep
 from hwsim.plan import Program
-from hwsim.plan.program import Int64Array
 
 
 def run(program: Program) -> tuple[Int64Array, int]:
     """Starts (S, n) in picoseconds, NEVER_PS where a deadlock left a tile unserved, and the makespan."""
     columns = lay_out(program)
-    swept = run_sweep(program, columns)
+    return run_laid_out(program, columns, sweep_order(program, columns))
+
+
+def run_laid_out(program: Program, columns: Columns, order: Int64Array | None) -> tuple[Int64Array, int]:
+    """The quick loop where there is an order for it and it can, else the general one."""
+    swept = None if order is None else run_sweep(program, columns, order)
     return swept if swept is not None else run_schedule(program, columns)
 
 
-def run_sweep(program: Program, columns: Columns) -> tuple[Int64Array, int] | None:
-    """The quick loop; None when it does not serve this program."""
-    order = _sweep_order(program, columns)
-    if order is None:
-        return None
+def run_sweep(program: Program, columns: Columns, order: Int64Array) -> tuple[Int64Array, int] | None:
+    """The quick loop, with the stages in an order of `sweep_order`; None where it cannot."""
     state = Sweep(
         start=_unserved(program),
         ends=_zeros(len(order)),
@@ -128,7 +130,7 @@ def _queuing(program: Program, manners: Int64Array) -> Int64Array:
     return _table(len(pipeline.resources), rows)
 
 
-def _sweep_order(program: Program, columns: Columns) -> Int64Array | None:
+def sweep_order(program: Program, columns: Columns) -> Int64Array | None:
     """Stages so that none comes before what it is after, if `sweep` serves this program."""
     limited = columns.resource[columns.manner != UNLIMITED]
     if (columns.servers[limited] > 1).any():

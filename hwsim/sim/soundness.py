@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from hwsim.arrays import BoolArray, Int64Array
 from hwsim.errors import CapacityError, DeadlockError, Problem, SpecError
 from hwsim.plan import Pipeline, Program
-from hwsim.plan.program import BoolArray, Int64Array
 
 # The start of a tile that was never served. Twice this still fits int64, so that never + duration is safe.
 NEVER_PS = 2**62
@@ -24,6 +24,11 @@ def check_sound(program: Program) -> None:
         problems = [*_column_faults(program)]
     if problems:
         raise SpecError([Problem("", 0, 0, "program", message) for message in problems])
+    check_lengths(program)
+
+
+def check_lengths(program: Program) -> None:
+    """Raises CapacityError where times could overflow."""
     counts = np.bincount(program.kind_of_tile, minlength=program.durations_ps.shape[1])
     # The makespan is at most the sum of all durations: until the end, some server is always at work.
     if float((program.durations_ps.astype(np.float64) @ counts.astype(np.float64)).sum()) > NEVER_PS / 4:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hwsim.arrays import Int64Array
 from hwsim.errors import SpecError
 from hwsim.plan import Cause, Program
-from hwsim.plan.program import Int64Array
 from hwsim.result import Trace
 
 if TYPE_CHECKING:

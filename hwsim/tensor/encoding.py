@@ -19,14 +19,13 @@ from functools import cached_property
 from typing import Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hwsim.arrays import Float64Array, Int64Array
 from hwsim.errors import SpecError
 from hwsim.tensor.formats import Format, find_format
 from hwsim.tensor.storage import Quantisation
 from hwsim.tensor.tensor import Array, Tensor
 
-Float64Array = NDArray[np.float64]
 Rounding = Literal["nearest_even", "half_up", "truncate"]
 ROUNDINGS: tuple[str, ...] = get_args(Rounding)
 
@@ -121,7 +120,7 @@ class Encoding:
         return np.array([self.scale] if grid is None else grid.scales, dtype=np.float64)
 
     @cached_property
-    def zero_points(self) -> NDArray[np.int64]:
+    def zero_points(self) -> Int64Array:
         """The stored numbers that stand for 0, [1] or [channels]."""
         grid = self.by_channel
         return np.array([self.zero_point] if grid is None else grid.zero_points, dtype=np.int64)

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from hwsim.arrays import Int64Array
 from hwsim.errors import CapacityError, SpecError
 from hwsim.tensor.formats import format_bits
 from hwsim.tensor.storage import SCALE_BITS, Quantisation, Storage
@@ -233,7 +234,7 @@ def draw_input(workload: str, tensor: Tensor, seed: int) -> Array:
     return SeededSparse(workload, tensor.name, tensor.shape, seed, kept)()
 
 
-def _places(draw: np.random.Generator, elements: int, kept: int) -> NDArray[np.int64]:
+def _places(draw: np.random.Generator, elements: int, kept: int) -> Int64Array:
     """`kept` of so many places, in order. Each element is taken or left by chance, and then as many are
     added or given up, again by chance, as the count is off: much quicker than a permutation."""
     taken = draw.random(elements, dtype=np.float32) < kept / max(1, elements)

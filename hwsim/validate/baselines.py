@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hwsim.validate.robust_fit import Errors, FloatArray, errors_of
+from hwsim.arrays import Float64Array
+from hwsim.validate.robust_fit import Errors, errors_of
 from hwsim.validate.roofline import calibrated_rooflines
 from hwsim.validate.rows import MeasuredRow
 
@@ -20,9 +21,9 @@ class Half:
     """Measured values of a group's rows that its roofline was scored on, and both predictions of them, in
     microseconds. Rows of several harnesses have rooflines of their own."""
 
-    measured: FloatArray
-    simulated: FloatArray
-    calibrated: FloatArray
+    measured: Float64Array
+    simulated: Float64Array
+    calibrated: Float64Array
 
     @property
     def errors(self) -> Errors:

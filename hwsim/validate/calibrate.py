@@ -13,31 +13,30 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hwsim.arrays import Float64Array, Int64Array
 from hwsim.design import Design, design_text, load_design
 from hwsim.devices import make_device
 from hwsim.errors import CapacityError, SpecError, UnsupportedError
+from hwsim.folders import write_text
 from hwsim.pipeline import prepare
 from hwsim.schema import Node, Spec, file_keys
 from hwsim.schema.tree import read_tree
 from hwsim.sim import simulate
-from hwsim.units import DIMENSIONS
+from hwsim.units import DIMENSIONS, PS_PER_US
 from hwsim.validate.conditions import row_overrides
 from hwsim.validate.constructors import operands_of, operator_sizes, refusal
-from hwsim.validate.robust_fit import Errors, FloatArray, cross_validate, errors_of, fit
+from hwsim.validate.robust_fit import Errors, cross_validate, errors_of, fit
 from hwsim.validate.roofline import measured_workload
 from hwsim.validate.rows import MeasuredRow, read_rows
-from hwsim.validate.score import write_text
 from hwsim.workload import Workload
 
 FOLDS = 5
-PS_PER_US = 10**6
 PULL = 5e-4  # of mean absolute log error for a factor of e: a constant moves only where that gains something
 DIGITS = 4  # significant ones of a fitted constant: more than any measurement supports
 _FITTED_ON = "calibration.fitted_on"
 
-Progress = Callable[[int], None]
+Made = Callable[[int], None]  # called with the number of predictions made
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +91,7 @@ def calibrate(
     *,
     folds: int = FOLDS,
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: Made | None = None,
 ) -> Calibration:
     """Fit the constants in `design`'s calibration section on the rows of `data` that name the design, and
     write the design with them to `output`. `progress` is called with the number of predictions made.
@@ -248,7 +247,7 @@ class Predictor:
         design: Design,
         paths: Mapping[str, tuple[str, float]],
         rows: Sequence[MeasuredRow],
-        progress: Progress | None,
+        progress: Made | None,
     ) -> None:
         self.design = design
         self.paths = paths
@@ -281,7 +280,7 @@ class Predictor:
                     break
         return found
 
-    def __call__(self, constants: FloatArray, rows: NDArray[np.int64]) -> FloatArray | None:
+    def __call__(self, constants: Float64Array, rows: Int64Array) -> Float64Array | None:
         set_ = tuple(
             f"{path}={constant_text(value, unit)}"
             for (path, (unit, _)), value in zip(self.paths.items(), constants.tolist(), strict=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hwsim.arrays import Float64Array
 from hwsim.design import Design, load_design
 from hwsim.design.load import HOST
 from hwsim.design.timing import timing_key
@@ -20,7 +21,6 @@ from hwsim.result.bands import PAPER, RELATIVES, SILICON, ErrorBand, Key
 from hwsim.result.shipped_bands import COLUMNS
 from hwsim.validate.eie_paper import DESIGN as EIE
 from hwsim.validate.eie_paper import EiePaper, error_pct
-from hwsim.validate.robust_fit import FloatArray
 from hwsim.validate.score import ValidationReport
 from hwsim.validate.silicon import contradicts_itself
 from hwsim.validate.tables import Cells, csv_text, markdown, rounded
@@ -104,7 +104,7 @@ def spread(groups: Sequence[Sequence[float]], basis: str, measured_on: str) -> E
     return ErrorBand(len(errors), median, p10, p90, basis, measured_on)
 
 
-def _percentiles(values: FloatArray, weights: FloatArray, *shares: float) -> list[float]:
+def _percentiles(values: Float64Array, weights: Float64Array, *shares: float) -> list[float]:
     order = np.argsort(values, kind="stable")
     below = np.cumsum(weights[order]) / weights.sum() * len(values) / (len(values) + 1)
     return [float(np.interp(share, below, values[order])) for share in shares]

@@ -19,16 +19,16 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hwsim.arrays import Float64Array, Int64Array
 from hwsim.design import Design, load_design
 from hwsim.errors import HwsimError, SpecError
+from hwsim.folders import write_text
 from hwsim.schema import describe
 from hwsim.validate.calibrate import Predictor, constant_text, constants_of, rewritten
 from hwsim.validate.measured import reference_rows
-from hwsim.validate.robust_fit import Errors, FloatArray, errors_of, fit, halves
+from hwsim.validate.robust_fit import Errors, errors_of, fit, halves
 from hwsim.validate.rows import MeasuredRow
-from hwsim.validate.score import write_text
 from hwsim.validate.silicon import contradicts_itself
 
 MOST_ROWS = 200  # of one operator, format and harness: of more, every second, third, ... is fitted on
@@ -38,7 +38,6 @@ GAIN = 5e-4  # of the mean absolute log error: a search that gains less has ende
 BY_HAND = "by hand"  # in the comment behind a constant that no fit may move
 
 Rows = Sequence[MeasuredRow]
-Whole = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +204,7 @@ def _thinned(rows: Rows) -> Iterator[MeasuredRow]:
         yield from (rows[i] for i in found[:: -(-len(found) // MOST_ROWS)])
 
 
-def _grouped(rows: Rows) -> Mapping[tuple[str, str], Whole]:
+def _grouped(rows: Rows) -> Mapping[tuple[str, str], Int64Array]:
     """The indices of rows by operator and number format, in order of first appearance."""
     groups: dict[tuple[str, str], list[int]] = {}
     for index, row in enumerate(rows):
@@ -243,7 +242,7 @@ def _fit_part(before: GpuFit, part: Part) -> PartFit:
     return PartFit(part, dict(zip(part.constants, best.tolist(), strict=True)), scores)
 
 
-def _predicted(predict: Predictor, constants: FloatArray, rows: Whole) -> FloatArray:
+def _predicted(predict: Predictor, constants: Float64Array, rows: Int64Array) -> Float64Array:
     found = predict(constants, rows)
     assert found is not None  # a fit returns constants within bounds
     return found

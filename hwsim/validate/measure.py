@@ -20,8 +20,9 @@ from typing import Any
 import numpy as np
 
 from hwsim.errors import SpecError, UnsupportedError
+from hwsim.folders import write_text
+from hwsim.progress import Progress
 from hwsim.validate.rows import SIZES
-from hwsim.validate.score import write_text
 from hwsim.workload.frontends.onnx_write import conv2d_model, matmul_model, relu_model
 
 COLUMNS = (
@@ -40,7 +41,6 @@ QUICK = 4  # of a quick run: one in so many problems
 
 Sizes = Mapping[str, int]
 Call = Callable[[], object]
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,9 @@ from hwsim.design import Design, load_design
 from hwsim.devices import make_device
 from hwsim.errors import CapacityError, HwsimError, Problem, SpecError, UnsupportedError
 from hwsim.pipeline import run
+from hwsim.progress import Progress
 from hwsim.result import Result
-from hwsim.units import PS_PER_S
+from hwsim.units import PS_PER_S, PS_PER_US
 from hwsim.validate.conditions import row_overrides
 from hwsim.validate.constructors import Operands, make_workload, operands_of, operator_sizes, refusal
 from hwsim.validate.rows import MeasuredRow, MeasuredTable, read_rows, refuse
@@ -31,9 +32,7 @@ REFERENCE_SETS = (
     "eie_table4.csv",
 )
 
-PS_PER_US = 10**6
 
-Progress = Callable[[int, int], None]
 ProgramKey = tuple[str, tuple[str, ...], str, str, tuple[tuple[str, int], ...], Operands]
 
 

@@ -11,14 +11,16 @@ from dataclasses import astuple, fields
 from importlib.resources import files
 from pathlib import Path
 
+from hwsim.folders import write_text
+from hwsim.progress import Progress
 from hwsim.result.bands import ENOUGH_ROWS
 from hwsim.validate.deep_compression import CONVOLUTIONS_PCT, DeepCompression, compare_deep_compression
 from hwsim.validate.eie_paper import EiePaper, compare_eie, error_pct, theoretical_us
 from hwsim.validate.error_bands import FEWEST_ROWS, bands_csv, bands_markdown, error_bands
 from hwsim.validate.fit_host import HostFit, fit_host
-from hwsim.validate.measured import Progress, validate
+from hwsim.validate.measured import validate
 from hwsim.validate.published import Comparison, tpu_v1_published
-from hwsim.validate.score import Outcome, Summary, ValidationReport, write_text
+from hwsim.validate.score import Outcome, Summary, ValidationReport
 from hwsim.validate.silicon import overview_words, silicon_pages
 from hwsim.validate.tables import Cells, csv_text, markdown, rounded
 from hwsim.validate.tpu_paper import MATRIX, WHOLE_FIGURE, TpuPaper, compare_tpu

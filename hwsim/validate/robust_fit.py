@@ -12,11 +12,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float64]
+from hwsim.arrays import Float64Array, Int64Array
+
 # Constants, and the rows to predict (indices) -> predictions. None: the constants are out of bounds.
-Predict = Callable[[FloatArray, NDArray[np.int64]], FloatArray | None]
+Predict = Callable[[Float64Array, Int64Array], Float64Array | None]
 
 STEP = 0.4  # of the first simplex, in logarithms: a factor of 1.5
 STEPS = 200  # of one simplex, for each constant
@@ -38,12 +38,12 @@ class Errors:
 class Fold:
     """One part of a cross-validation: constants fitted on the other rows, and predictions of these."""
 
-    rows: NDArray[np.int64]
-    constants: FloatArray
-    predicted: FloatArray
+    rows: Int64Array
+    constants: Float64Array
+    predicted: Float64Array
 
 
-def errors_of(predicted: FloatArray, measured: FloatArray) -> Errors:
+def errors_of(predicted: Float64Array, measured: Float64Array) -> Errors:
     """How far predictions are from measurements."""
     sizes = np.abs(predicted / measured - 1) * 100
     return Errors(len(sizes), float(np.median(sizes)), float(sizes.mean()), float(np.percentile(sizes, 90)))
@@ -52,13 +52,13 @@ def errors_of(predicted: FloatArray, measured: FloatArray) -> Errors:
 def fit(
     predict: Predict,
     start: Sequence[float],
-    measured: FloatArray,
-    rows: NDArray[np.int64],
+    measured: Float64Array,
+    rows: Int64Array,
     pull: float = 0.0,
-    weights: FloatArray | None = None,
+    weights: Float64Array | None = None,
     step: float = STEP,
     gain: float = GAIN,
-) -> FloatArray:
+) -> Float64Array:
     """The constants, all above zero, with the least mean absolute log error on `rows`, searched from `start`.
     `weights` are of all rows; without them each counts the same. `step` is that of the first simplex, in
     logarithms; a search that gains less than `gain` has ended. Each constant that leaves its start costs
@@ -66,7 +66,7 @@ def fit(
     near `start` are in bounds, `start` itself."""
     origin = np.log(np.array(start, dtype=np.float64))
 
-    def loss(logs: FloatArray) -> float:
+    def loss(logs: Float64Array) -> float:
         predicted = predict(np.exp(logs), rows)
         if predicted is None or not (predicted > 0).all():
             return math.inf
@@ -91,7 +91,7 @@ def fit(
 def cross_validate(
     predict: Predict,
     start: Sequence[float],
-    measured: FloatArray,
+    measured: Float64Array,
     folds: int,
     seed: int = 0,
     pull: float = 0.0,
@@ -109,15 +109,15 @@ def cross_validate(
     return tuple(found)
 
 
-def halves(rows: int, seed: int = 0) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def halves(rows: int, seed: int = 0) -> tuple[Int64Array, Int64Array]:
     """Two random halves of so many rows, the first the smaller one."""
     order = np.random.default_rng(seed).permutation(rows)
     return np.sort(order[: rows // 2]), np.sort(order[rows // 2 :])
 
 
 def _simplex(
-    loss: Callable[[FloatArray], float], start: FloatArray, step: float, gain: float
-) -> tuple[FloatArray, float]:
+    loss: Callable[[Float64Array], float], start: Float64Array, step: float, gain: float
+) -> tuple[Float64Array, float]:
     """The end of one simplex, and its loss."""
     count = len(start)
     points = [start, *(start + step * unit for unit in np.eye(count))]

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hwsim.arrays import Float64Array, Int64Array
 from hwsim.validate.constructors import make_workload, operands_of, operator_sizes, refusal
-from hwsim.validate.robust_fit import Errors, FloatArray, errors_of, fit, halves
+from hwsim.validate.robust_fit import Errors, errors_of, fit, halves
 from hwsim.validate.rows import MeasuredRow
 from hwsim.workload import Workload
 
@@ -41,7 +41,7 @@ class CalibratedRoofline:
     operations_per_s: float
     bytes_per_s: float
 
-    def predict_us(self, operations: FloatArray, moved_bytes: FloatArray) -> FloatArray:
+    def predict_us(self, operations: Float64Array, moved_bytes: Float64Array) -> Float64Array:
         """Microseconds of operators by their operations and bytes."""
         work_s = np.maximum(operations / self.operations_per_s, moved_bytes / self.bytes_per_s)
         return (self.launch_s + work_s) * 1e6
@@ -55,7 +55,7 @@ class RooflineScore:
     constants: CalibratedRoofline
     fitted_rows: tuple[MeasuredRow, ...]
     scored_rows: tuple[MeasuredRow, ...]
-    predicted_us: FloatArray  # of the scored rows
+    predicted_us: Float64Array  # of the scored rows
 
     @property
     def errors(self) -> Errors:
@@ -90,12 +90,12 @@ def roofline_terms(row: MeasuredRow) -> tuple[int, int]:
 
 
 def fit_roofline(
-    operations: FloatArray, moved_bytes: FloatArray, measured_us: FloatArray, rows: NDArray[np.int64]
+    operations: Float64Array, moved_bytes: Float64Array, measured_us: Float64Array, rows: Int64Array
 ) -> CalibratedRoofline:
     """The constants with the least mean absolute log error on `rows`. The search begins at the fastest rates
     that any row shows, and at half the shortest time."""
 
-    def predict(constants: FloatArray, some: NDArray[np.int64]) -> FloatArray:
+    def predict(constants: Float64Array, some: Int64Array) -> Float64Array:
         return CalibratedRoofline(*constants).predict_us(operations[some], moved_bytes[some])
 
     seconds = measured_us[rows] / 1e6
@@ -121,5 +121,5 @@ def _score(group: Group, rows: Sequence[MeasuredRow], seed: int) -> RooflineScor
     )
 
 
-def _measured_us(rows: Sequence[MeasuredRow]) -> FloatArray:
+def _measured_us(rows: Sequence[MeasuredRow]) -> Float64Array:
     return np.array([row.measured for row in rows], dtype=np.float64)

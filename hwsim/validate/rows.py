@@ -16,6 +16,7 @@ from pathlib import Path
 
 from hwsim.errors import Problem, SpecError
 from hwsim.files import read_file
+from hwsim.workload.frontends.records import LARGEST_SIZE, MAX_PROBLEMS
 
 WORDS = ("design", "op", "dtype", "metric")
 SIZES = (
@@ -30,8 +31,6 @@ CARRIED = (*TRANSPOSED, "harness", "cache_state", "source", "licence")
 DENSITIES = ("density", "act_density")  # of the weights, and of the activations
 COLUMNS = (*NEEDED, *SIZES, *DENSITIES, "overrides", *CARRIED)
 
-LARGEST_SIZE = 10**9  # of one dimension; products of larger ones leave 64-bit counts
-MAX_PROBLEMS = 20  # shown of one file
 MAX_FILE_BYTES = 64 * 2**20  # some hundred thousand rows
 
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")

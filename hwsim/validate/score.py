@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
-import secrets
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from hwsim.errors import OutputError
+from hwsim.folders import write_text
 from hwsim.validate.baselines import GroupKey, Half, scored_halves
 from hwsim.validate.rows import MeasuredRow
 
@@ -167,22 +165,3 @@ def _summary(key: GroupKey, outcomes: Sequence[Outcome], half: Half | None) -> S
 
 def _column(figures: Iterable[float | None]) -> np.ndarray:
     return np.array([figure for figure in figures if figure is not None], dtype=np.float64)
-
-
-def write_text(path: str | Path, text: str) -> Path:
-    """Write a text file, whole or not at all; folders on the way are made. Raises OutputError."""
-    final = Path(path).absolute()
-    partial = final.with_name(f".hwsim-{secrets.token_hex(8)}.partial")
-    try:
-        if final.is_dir():
-            raise OutputError(f"cannot write {path}: it is a folder; name a file in it")
-        final.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text, encoding="utf-8", newline="")
-        partial.replace(final)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise OutputError(f"cannot write {path}: {reason}; name another file") from error
-    finally:
-        with suppress(OSError, ValueError):
-            partial.unlink(missing_ok=True)
-    return final

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hwsim.arrays import Float64Array
 from hwsim.design import Design, load_design
 from hwsim.library import names
 from hwsim.schema import describe
 from hwsim.validate.baselines import Half, bootstrap
 from hwsim.validate.platform_power import compare_power, median_energy_error_pct
 from hwsim.validate.plot import scatter
-from hwsim.validate.robust_fit import FloatArray, errors_of
+from hwsim.validate.robust_fit import errors_of
 from hwsim.validate.rows import MeasuredRow
 from hwsim.validate.score import Outcome, Summary, ValidationReport
 from hwsim.validate.tables import Cells, csv_text, markdown, rounded
@@ -150,7 +151,7 @@ def _error_words(outcomes: Sequence[Outcome]) -> str:
     return f"{errors.rows} rows, {sizes}"
 
 
-def _arrays(outcomes: Sequence[Outcome]) -> tuple[FloatArray, FloatArray]:
+def _arrays(outcomes: Sequence[Outcome]) -> tuple[Float64Array, Float64Array]:
     return (
         np.array([o.predicted for o in outcomes], dtype=np.float64),
         np.array([o.row.measured for o in outcomes], dtype=np.float64),

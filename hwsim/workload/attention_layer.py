@@ -67,22 +67,14 @@ class _Attention:
         if layer.cached is not None:
             k, v = self._cached("key", k), self._cached("value", v)
         found = builder.attention(
-            self._part("scores"), q, k, v, scale=layer.scale, causal=layer.causal, window=layer.window
+            self.label.part("scores"), q, k, v, scale=layer.scale, causal=layer.causal, window=layer.window
         )
-        joined = builder.transpose(self._part("joined"), found, (0, 2, 1, 3))
-        flat = builder.view(self._part("heads"), joined, "reshape", (batch, places, heads * size))
-        label = Label(self.label.name, self.label.output, self._owner)
-        return _linear(builder, label, flat, width, self.weigh, "output", "output" in layer.biased)
-
-    @property
-    def _owner(self) -> str:
-        return self.label.layer or self.label.name
-
-    def _part(self, part: str) -> Label:
-        return Label(f"{self.label.name}.{part}", "", self._owner)
+        joined = builder.transpose(self.label.part("joined"), found, (0, 2, 1, 3))
+        flat = builder.view(self.label.part("heads"), joined, "reshape", (batch, places, heads * size))
+        return _linear(builder, self.label, flat, width, self.weigh, "output", "output" in layer.biased)
 
     def _fault(self, message: str) -> SpecError:
-        return SpecError(f"layer {self._owner!r} (attention): {message}")
+        return SpecError(f"layer {self.label.owner!r} (attention): {message}")
 
     def _heads(self, width: int) -> tuple[int, int, int]:
         """Heads of queries, heads of keys, size of a head."""
@@ -110,10 +102,12 @@ class _Attention:
         """A projection of x, [batch, heads, places, size]."""
         biased = projection in self.layer.biased
         batch, places, _ = self.builder.shape(x)
-        made = _linear(self.builder, self._part(projection), x, heads * size, self.weigh, projection, biased)
-        apart = self._part(f"{projection}.heads")
+        made = _linear(
+            self.builder, self.label.part(projection), x, heads * size, self.weigh, projection, biased
+        )
+        apart = self.label.part(f"{projection}.heads")
         made = self.builder.view(apart, made, "reshape", (batch, places, heads, size))
-        return self.builder.transpose(self._part(f"{projection}.first"), made, (0, 2, 1, 3))
+        return self.builder.transpose(self.label.part(f"{projection}.first"), made, (0, 2, 1, 3))
 
     def _turned(self, projection: str, x: str, places: int, size: int) -> str:
         start, base = self.layer.cached or 0, self.layer.rotary_base
@@ -127,14 +121,14 @@ class _Attention:
         sine = self.builder.weight(
             f"{name}.sine", shape, values=Rotation("sine", start, places, size, base), role="constant"
         )
-        return self.builder.rotary(self._part(f"{projection}.turned"), x, cosine, sine)
+        return self.builder.rotary(self.label.part(f"{projection}.turned"), x, cosine, sine)
 
     def _cached(self, projection: str, new: str) -> str:
         start = self.layer.cached or 0
         batch, heads, places, size = self.builder.shape(new)
         name = f"{self.label.name}.{projection}_cache"
         whole = self.builder.cache(name, (batch, heads, start + places, size))
-        label = self._part(f"{projection}.kept")
+        label = self.label.part(f"{projection}.kept")
         return self.builder.append(label, whole, new, axis=2, start=start)
 
 
@@ -152,22 +146,17 @@ class FeedForward:
 def add_feed_forward(builder: GraphBuilder, label: Label, x: str, layer: FeedForward, weigh: Weigh) -> str:
     """x [..., width] through two linear layers: function(x up) down, or function(x gate) * (x up) down
     (Shazeer, "GLU variants improve transformer", 2020, eq. 5). Raises SpecError for sizes below one."""
-    owner = label.layer or label.name
     if layer.hidden < 1:
-        raise SpecError(f"layer {owner!r}: hidden is {layer.hidden}: it must be at least 1")
-
-    def part(what: str) -> Label:
-        return Label(f"{label.name}.{what}", "", owner)
-
+        raise SpecError(f"layer {label.owner!r}: hidden is {layer.hidden}: it must be at least 1")
     width = builder.shape(x)[-1]
-    up = _linear(builder, part("up"), x, layer.hidden, weigh, "up", layer.bias)
+    up = _linear(builder, label.part("up"), x, layer.hidden, weigh, "up", layer.bias)
     if layer.gated:
-        gate = _linear(builder, part("gate"), x, layer.hidden, weigh, "gate", layer.bias)
-        gate = builder.unary(part(layer.function), gate, layer.function)
-        up = builder.combine(part("gated"), "mul", (gate, up))
+        gate = _linear(builder, label.part("gate"), x, layer.hidden, weigh, "gate", layer.bias)
+        gate = builder.unary(label.part(layer.function), gate, layer.function)
+        up = builder.combine(label.part("gated"), "mul", (gate, up))
     else:
-        up = builder.unary(part(layer.function), up, layer.function)
-    return _linear(builder, Label(label.name, label.output, owner), up, width, weigh, "down", layer.bias)
+        up = builder.unary(label.part(layer.function), up, layer.function)
+    return _linear(builder, label, up, width, weigh, "down", layer.bias)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,40 +171,39 @@ class Positions:
 def add_positions(builder: GraphBuilder, label: Label, x: str, layer: Positions, weigh: Weigh) -> str:
     """x [batch, places, width] plus a row for each place. Raises SpecError where the table ends before the
     sequence does."""
-    name, owner = label.name, label.layer or label.name
+    name = label.name
     _, places, width = _sequence(builder, label, "positional", x)
     rows = layer.start + places if layer.rows is None else layer.rows
     if layer.start < 0 or layer.start + places > rows:
         raise SpecError(
-            f"layer {owner!r} (positional): places {layer.start} to {layer.start + places - 1} are not in a "
-            f"table of {rows} places: enlarge it, or shorten the sequence"
+            f"layer {label.owner!r} (positional): places {layer.start} to {layer.start + places - 1} are not "
+            f"in a table of {rows} places: enlarge it, or shorten the sequence"
         )
     if layer.learned:
         table = weigh("weight", (rows, width), "weight", width)
         numbers = Counted((places,), layer.start)
         indices = builder.indices(f"{name}.places", (places,), rows, values=numbers)
-        added = builder.gather(Label(f"{name}.rows", "", owner), table, indices)
+        added = builder.gather(label.part("rows"), table, indices)
     else:
         sinusoids = Sinusoids(layer.start, places, width)
         added = builder.weight(f"{name}.sinusoids", (places, width), values=sinusoids, role="constant")
-    return builder.combine(Label(name, label.output, owner), "add", (x, added))
+    return builder.combine(label, "add", (x, added))
 
 
 def add_class_token(builder: GraphBuilder, label: Label, x: str, weigh: Weigh) -> str:
     """x [batch, places, width] behind a trained row: [batch, 1 + places, width]."""
-    name, owner = label.name, label.layer or label.name
     batch, _, width = _sequence(builder, label, "class_token", x)
     token = weigh("weight", (1, width), "weight", width)
-    rows = builder.indices(f"{name}.row", (batch, 1), 1, values=Counted((batch, 1), step=0))
-    first = builder.gather(Label(f"{name}.token", "", owner), token, rows)
-    return builder.concat(Label(name, label.output, owner), (first, x), 1)
+    rows = builder.indices(f"{label.name}.row", (batch, 1), 1, values=Counted((batch, 1), step=0))
+    first = builder.gather(label.part("token"), token, rows)
+    return builder.concat(label, (first, x), 1)
 
 
 def _sequence(builder: GraphBuilder, label: Label, kind: str, x: str) -> Shape:
     shape = builder.shape(x)
     if len(shape) != len(("batch", "places", "width")):
         raise SpecError(
-            f"layer {label.layer or label.name!r} ({kind}): takes [batch, places, width] and got "
+            f"layer {label.owner!r} ({kind}): takes [batch, places, width] and got "
             f"{format_shape(shape)}: add a `{{kind: reshape}}` layer before it"
         )
     return shape

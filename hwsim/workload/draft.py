@@ -52,6 +52,15 @@ class Label:
     def tensor(self) -> str:
         return self.output or self.name
 
+    @property
+    def owner(self) -> str:
+        """The layer that the operator belongs to: itself, unless it is one of several."""
+        return self.layer or self.name
+
+    def part(self, name: str) -> Label:
+        """One of several operators that the layer comes to."""
+        return Label(f"{self.name}.{name}", "", self.owner)
+
 
 class Draft:
     """Tensors and operators collected so far, in the order they were added."""
@@ -171,9 +180,8 @@ class Draft:
                 f"{_work(problem):.3g} operations are more than hwsim counts ({MAX_WORK:.3g})"
             )
         self._names.add(label.name)
-        layer = label.layer or label.name
         self.operators.append(
-            Operator(label.name, problem, tuple(inputs), label.tensor, layer, epilogue, attributes)
+            Operator(label.name, problem, tuple(inputs), label.tensor, label.owner, epilogue, attributes)
         )
         return label.tensor
 
@@ -214,4 +222,4 @@ def naming(label: Label, kind: str) -> Iterator[None]:
         text = str(error)
         if text.startswith("layer "):  # a builder method that calls another has said it
             raise
-        raise type(error)(f"layer {label.layer or label.name!r} ({kind}): {text}") from None
+        raise type(error)(f"layer {label.owner!r} ({kind}): {text}") from None

@@ -208,12 +208,13 @@ def _decoded(weights: WeightsFile, entry: SavedTensor, tensor: Tensor) -> Coded:
         values = decode(entry.codec, arrays)
     except SpecError as error:
         raise weights.fault(entry.name, str(error)) from None
-    if values.shape != entry.shape or tensor.storage is None:
+    if values.size != tensor.elements or tensor.storage is None:
         shapes = f"{format_shape(values.shape)}, and the network needs {format_shape(entry.shape)}"
         raise weights.fault(entry.name, f"has shape {shapes}")
     if not np.isfinite(values).all():
         raise weights.fault(entry.name, "holds NaN or infinity")
     if tensor.quantisation is not None:  # the codec stores whole numbers of the grid
         values = chosen_encoding(tensor).reals(values).astype(np.float32)
+    values = values.reshape(entry.shape)  # a product by patches holds a filter as a row, the codec as it was
     values.setflags(write=False)
     return Coded(values, Encoded(storage=tensor.storage, arrays=arrays, meta=entry.codec))

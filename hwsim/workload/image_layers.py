@@ -25,7 +25,7 @@ def add_squeeze_excite(
     """x [N, C, H, W] times a number for each channel, made of the means of all channels by two layers of 1x1
     convolutions (Hu et al., "Squeeze-and-excitation networks", CVPR 2018, sec. 3). Raises SpecError for an
     input that is no feature map."""
-    name = label.layer or label.name
+    name = label.owner
     if layer.squeeze < 1:
         raise SpecError(f"layer {name!r} (squeeze_excite): squeeze is {layer.squeeze}: it must be at least 1")
     try:
@@ -33,32 +33,27 @@ def add_squeeze_excite(
     except SpecError as error:
         raise SpecError(f"layer {name!r} (squeeze_excite): {error}") from None
 
-    def part(what: str) -> Label:
-        return Label(f"{label.name}.{what}", "", name)
-
-    gate = builder.global_pool(part("mean"), x, "average")
+    gate = builder.global_pool(label.part("mean"), x, "average")
     for what, rows, cols, function in (
         ("squeeze", layer.squeeze, channels, layer.function), ("excite", channels, layer.squeeze, layer.gate),
     ):  # fmt: skip
         weight = weigh(f"{what}_weight", (rows, cols, 1, 1), "weight", cols)
-        gate = builder.conv2d(part(what), gate, weight, weigh(f"{what}_bias", (rows,), "bias", 1))
-        gate = builder.unary(part(f"{what}.{function}"), gate, function)
-    return builder.combine(Label(label.name, label.output, name), "mul", (x, gate))
+        gate = builder.conv2d(label.part(what), gate, weight, weigh(f"{what}_bias", (rows,), "bias", 1))
+        gate = builder.unary(label.part(f"{what}.{function}"), gate, function)
+    return builder.combine(label, "mul", (x, gate))
 
 
 def add_channel_shuffle(builder: GraphBuilder, label: Label, x: str, groups: int) -> str:
     """The channels of x [N, C, H, W] dealt out: the first of each of `groups` groups, then the second of
     each, and so on (Zhang et al., "ShuffleNet", CVPR 2018, sec. 3.1). Raises SpecError where groups do not
     divide channels."""
-    name = label.layer or label.name
+    name = label.owner
     try:
         n, c, h, w = shapes.feature_map(builder.shape(x))
     except SpecError as error:
         raise SpecError(f"layer {name!r} (channel_shuffle): {error}") from None
     if groups < 1 or c % groups:
         raise SpecError(f"layer {name!r} (channel_shuffle): {groups} groups do not divide {c} channels")
-    apart = builder.view(
-        Label(f"{label.name}.apart", "", name), x, "reshape", (n, groups, c // groups, h * w)
-    )
-    dealt = builder.transpose(Label(f"{label.name}.dealt", "", name), apart, (0, 2, 1, 3))
-    return builder.view(Label(label.name, label.output, name), dealt, "reshape", (n, c, h, w))
+    apart = builder.view(label.part("apart"), x, "reshape", (n, groups, c // groups, h * w))
+    dealt = builder.transpose(label.part("dealt"), apart, (0, 2, 1, 3))
+    return builder.view(label, dealt, "reshape", (n, c, h, w))

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hwsim.arrays import Int64Array
 from hwsim.errors import CapacityError, SpecError
 from hwsim.tensor.tensor import Array, format_shape
 from hwsim.workload.attention_layer import FeedForward, add_feed_forward
@@ -34,16 +35,14 @@ class Moe:
     skew: float = 0.0
 
 
-def draw_experts(
-    places: int, experts: int, top: int, skew: float, *, name: str, seed: int
-) -> NDArray[np.int64]:
+def draw_experts(places: int, experts: int, top: int, skew: float, *, name: str, seed: int) -> Int64Array:
     """[places, top]: the experts that each place takes, the highest score first. Scores are a standard normal
     number for each place and expert plus `skew` times one for each expert, all drawn from `seed`: without
     skew every expert is as likely, and loads differ by chance alone."""
     digest = hashlib.blake2b(f"experts\0{name}\0{seed}".encode(), digest_size=16).digest()
     draw = np.random.Generator(np.random.PCG64(int.from_bytes(digest, "little")))
     scores = draw.standard_normal((places, experts)) + skew * draw.standard_normal(experts)
-    found: NDArray[np.int64] = np.argsort(-scores, axis=1, kind="stable")[:, :top]
+    found: Int64Array = np.argsort(-scores, axis=1, kind="stable")[:, :top]
     return found
 
 
@@ -80,7 +79,7 @@ class _Moe:
         width = shape[-1]
         places = int(np.prod(shape[:-1]))
         self._check(places)
-        rows = builder.view(self._part("places"), x, "reshape", (places, width))
+        rows = builder.view(self.label.part("places"), x, "reshape", (places, width))
         chosen = draw_experts(
             places, layer.experts, layer.top, layer.skew,
             name=f"{builder.name}\0{self.label.name}", seed=builder.seed,
@@ -92,20 +91,12 @@ class _Moe:
         back = np.empty_like(order)
         back[order] = np.arange(len(order))
         own = self._gathered("own", results, back.reshape(chosen.shape))
-        weighed = builder.combine(self._part("weighed"), "mul", (own, weights))
-        total = builder.reduce(self._part("sum"), weighed, "sum", (1,), keepdims=False)
-        label = Label(self.label.name, self.label.output, self._owner)
-        return builder.view(label, total, "reshape", shape)
-
-    @property
-    def _owner(self) -> str:
-        return self.label.layer or self.label.name
-
-    def _part(self, part: str) -> Label:
-        return Label(f"{self.label.name}.{part}", "", self._owner)
+        weighed = builder.combine(self.label.part("weighed"), "mul", (own, weights))
+        total = builder.reduce(self.label.part("sum"), weighed, "sum", (1,), keepdims=False)
+        return builder.view(self.label, total, "reshape", shape)
 
     def _fault(self, message: str) -> SpecError:
-        return SpecError(f"layer {self._owner!r} (moe): {message}")
+        return SpecError(f"layer {self.label.owner!r} (moe): {message}")
 
     def _check(self, places: int) -> None:
         layer = self.layer
@@ -118,32 +109,32 @@ class _Moe:
             )
         if places * layer.experts > MAX_SCORES:
             raise CapacityError(
-                f"layer {self._owner!r} (moe): {places:,} places and {layer.experts} experts are more scores "
-                f"than hwsim draws ({MAX_SCORES:,}): use a smaller batch or a shorter sequence"
+                f"layer {self.label.owner!r} (moe): {places:,} places and {layer.experts} experts are more "
+                f"scores than hwsim draws ({MAX_SCORES:,}): use a smaller batch or a shorter sequence"
             )
 
-    def _gathered(self, part: str, table: str, places: NDArray[np.int64]) -> str:
+    def _gathered(self, part: str, table: str, places: Int64Array) -> str:
         """Rows of `table` [rows, ...] at `places`."""
         below = self.builder.shape(table)[0]
         name = f"{self.label.name}.{part}.places"
         indices = self.builder.indices(name, places.shape, below, values=Places(places))
-        return self.builder.gather(self._part(part), table, indices)
+        return self.builder.gather(self.label.part(part), table, indices)
 
-    def _weights(self, rows: str, chosen: NDArray[np.int64]) -> str:
+    def _weights(self, rows: str, chosen: Int64Array) -> str:
         """The router's softmax over the experts that each place takes: [places, top, 1]."""
         builder, experts = self.builder, self.layer.experts
         places, width = builder.shape(rows)
         router = self.weigh("router_weight", (experts, width), "weight", width)
-        scores = builder.matmul(self._part("router"), rows, router, transpose_b=True)
-        shares = builder.softmax(self._part("shares"), scores)
-        flat = builder.view(self._part("shares.flat"), shares, "reshape", (places * experts, 1))
+        scores = builder.matmul(self.label.part("router"), rows, router, transpose_b=True)
+        shares = builder.softmax(self.label.part("shares"), scores)
+        flat = builder.view(self.label.part("shares.flat"), shares, "reshape", (places * experts, 1))
         taken = self._gathered("taken", flat, np.arange(places)[:, None] * experts + chosen)
         if self.layer.top == 1:
             return taken
-        sums = builder.reduce(self._part("taken.sum"), taken, "sum", (1,))
-        return builder.combine(self._part("weights"), "div", (taken, sums))
+        sums = builder.reduce(self.label.part("taken.sum"), taken, "sum", (1,))
+        return builder.combine(self.label.part("weights"), "div", (taken, sums))
 
-    def _experts(self, rows: str, chosen: NDArray[np.int64]) -> str:
+    def _experts(self, rows: str, chosen: Int64Array) -> str:
         """The results of all experts, one after the other: [places * top, width]."""
         made = []
         takers = [np.flatnonzero((chosen == expert).any(axis=1)) for expert in range(self.layer.experts)]
@@ -154,8 +145,10 @@ class _Moe:
                 self._hold(weigh, width)
                 continue
             x = self._gathered(f"{expert}.input", rows, places)
-            made.append(add_feed_forward(self.builder, self._part(str(expert)), x, self.layer.expert, weigh))
-        return self.builder.concat(self._part("results"), made, 0)
+            made.append(
+                add_feed_forward(self.builder, self.label.part(str(expert)), x, self.layer.expert, weigh)
+            )
+        return self.builder.concat(self.label.part("results"), made, 0)
 
     def _weigh_of(self, expert: int) -> Weigh:
         return lambda part, shape, kind, fan_in: self.weigh(f"{expert}.{part}", shape, kind, fan_in)

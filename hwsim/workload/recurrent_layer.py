@@ -78,9 +78,9 @@ def add_recurrent_layer(
     adding = _Adding(builder, label, layer, weigh, begin, tuple(end for end in ENDS if end in ends))
     if not layer.batch_first:
         return adding.all_layers(x, label)
-    x = builder.transpose(_part(label, "steps_first"), x, (1, 0, 2))
-    found = adding.all_layers(x, _part(label, "cells"))
-    return builder.transpose(Label(label.name, label.output, label.layer or label.name), found, (1, 0, 2))
+    x = builder.transpose(label.part("steps_first"), x, (1, 0, 2))
+    found = adding.all_layers(x, label.part("cells"))
+    return builder.transpose(label, found, (1, 0, 2))
 
 
 class _Adding:
@@ -99,22 +99,18 @@ class _Adding:
         layer = self.layer
         for number in range(layer.layers):
             last = number == layer.layers - 1
-            of_layer = label if last else _part(label, str(number + 1))
+            of_layer = label if last else label.part(str(number + 1))
             if len(layer.directions) == 1:
                 x = self._cell(x, number, layer.reverse, of_layer)
                 continue
             both = [
-                self._cell(x, number, back, _part(of_layer, "backward" if back else "forward"))
+                self._cell(x, number, back, of_layer.part("backward" if back else "forward"))
                 for back in layer.directions
             ]
-            x = self.builder.concat(Label(of_layer.name, of_layer.output, self._owner), both, axis=2)
+            x = self.builder.concat(of_layer, both, axis=2)
         for end, parts in self.left.items():
             self._gather_ends(end, parts)
         return x
-
-    @property
-    def _owner(self) -> str:
-        return self.label.layer or self.label.name
 
     def _cell(self, x: str, number: int, reverse: bool, label: Label) -> str:
         """The states of one cell of one layer, under the label's names."""
@@ -138,7 +134,7 @@ class _Adding:
             for given, which in ((self.begin.state, "state"), (self.begin.cell, "cell"))
         )
         if layer.form == "batched":
-            x = builder.matmul(_part(label, "inputs"), x, input_weight, input_bias, transpose_b=True)
+            x = builder.matmul(label.part("inputs"), x, input_weight, input_bias, transpose_b=True)
             input_weight = input_bias = ""
         keeps = "cell" in self.left
         own = Label(label.name, f"{label.tensor}.and_cell" if keeps else label.output, label.layer)
@@ -158,11 +154,11 @@ class _Adding:
             return given
         if len(shape) != 3 or shape[0] != count:
             raise SpecError(
-                f"layer {self._owner!r} ({self.layer.cell}): an initial {which} of shape "
+                f"layer {self.label.owner!r} ({self.layer.cell}): an initial {which} of shape "
                 f"{format_shape(shape)} does not fit {count} cells: it must be [{count}, batch, size]"
             )
         place = number * len(self.layer.directions) + (reverse and self.layer.bidirectional)
-        part = _part(self.label, f"{self.layer.part(number, reverse)}initial_{which}")
+        part = self.label.part(f"{self.layer.part(number, reverse)}initial_{which}")
         return self.builder.rows(part, given, place, place + 1)
 
     def _ends(self, found: str, label: Label, steps: int, reverse: bool) -> str:
@@ -170,22 +166,17 @@ class _Adding:
         for."""
         builder, states = self.builder, found
         if "cell" in self.left:
-            named = Label(f"{label.name}.states", label.tensor, label.layer or self._owner)
+            named = Label(f"{label.name}.states", label.tensor, label.owner)
             states = builder.rows(named, found, 0, steps)
-            self.left["cell"].append(builder.rows(_part(label, "last_cell"), found, steps, steps + 1))
+            self.left["cell"].append(builder.rows(label.part("last_cell"), found, steps, steps + 1))
         if "state" in self.left:
             last = 0 if reverse else steps - 1
-            self.left["state"].append(builder.rows(_part(label, "last_state"), found, last, last + 1))
+            self.left["state"].append(builder.rows(label.part("last_state"), found, last, last + 1))
         return states
 
     def _gather_ends(self, end: str, parts: list[str]) -> None:
         """What the last steps of all cells left, in one tensor."""
-        self.builder.concat(Label(f"{self.label.tensor}.{end}", "", self._owner), parts, axis=0)
-
-
-def _part(label: Label, part: str) -> Label:
-    """An operator that belongs to the layer."""
-    return Label(f"{label.name}.{part}", "", label.layer or label.name)
+        self.builder.concat(Label(f"{self.label.tensor}.{end}", "", self.label.owner), parts, axis=0)
 
 
 def _check_layer(label: Label, layer: RecurrentLayer) -> None:
@@ -197,7 +188,7 @@ def _check_layer(label: Label, layer: RecurrentLayer) -> None:
     elif layer.bidirectional and layer.reverse:
         told = "goes both ways if it is bidirectional: leave `reverse` out"
     if told:
-        raise SpecError(f"layer {label.layer or label.name!r} ({layer.cell}): {told}")
+        raise SpecError(f"layer {label.owner!r} ({layer.cell}): {told}")
 
 
 def _check_rank(builder: GraphBuilder, label: Label, x: str, layer: RecurrentLayer) -> None:
@@ -205,6 +196,6 @@ def _check_rank(builder: GraphBuilder, label: Label, x: str, layer: RecurrentLay
     if len(shape) != 3:
         wanted = "[batch, steps, features]" if layer.batch_first else "[steps, batch, features]"
         raise SpecError(
-            f"layer {label.layer or label.name!r} ({layer.cell}): takes {wanted} and got "
+            f"layer {label.owner!r} ({layer.cell}): takes {wanted} and got "
             f"{format_shape(shape)}: add a `{{kind: reshape}}` layer before it"
         )

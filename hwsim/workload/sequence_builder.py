@@ -265,12 +265,10 @@ class SequenceBuilder(Draft):
                     f"a bias of shape {format_shape(self.shape(bias))} does not fit {k} output channels"
                 )
             windows = self._window_weight(weight, groups)
-            made = Label(f"{label.name}.windows", "", label.layer or label.name)
             inner = Conv2d(n, c, h, w, k * r * s, 1, 1, h, w, groups)
-            x = self.add(made, inner, (x, windows), (n, k * r * s, h, w))
+            x = self.add(label.part("windows"), inner, (x, windows), (n, k * r * s, h, w))
             problem = Fold(n, k, h, w, r, s, p, q, stride, pad, dilation)
-            named = Label(label.name, label.output, label.layer or label.name)
-            return self.add(named, problem, (x, bias) if bias else (x,), (n, k, p, q))
+            return self.add(label, problem, (x, bias) if bias else (x,), (n, k, p, q))
 
     def _window_weight(self, weight: str, groups: int) -> str:
         """The weights of a transposed convolution as those of a 1x1 convolution, under the same name."""

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from hwsim.errors import Problem, SpecError
+from hwsim.files import refusal
 from hwsim.tensor.tensor import Array, Shape, format_shape
 
 MAX_BYTES = 2**32  # of all arrays of a file
@@ -83,9 +84,7 @@ def read_weights(path: Path) -> WeightsFile:
             for member in members:
                 arrays[member.filename.removesuffix(".npy")] = _read_array(archive, member)
     except _DAMAGE as error:
-        raise SpecError(
-            Problem(str(path), 0, 0, "", f"is damaged, or not a file that numpy's savez wrote: {error}")
-        ) from None
+        raise refusal(path, f"is damaged, or not a file that numpy's savez wrote: {error}") from None
     return WeightsFile(str(path), hashlib.sha256(content).hexdigest(), arrays)
 
 
@@ -109,13 +108,13 @@ def hash_file(path: Path) -> str:
 def _read(path: Path) -> bytes:
     try:
         if not path.is_file():
-            raise SpecError(Problem(str(path), 0, 0, "", "there is no such weights file"))
+            raise refusal(path, "there is no such weights file")
         if path.stat().st_size > MAX_BYTES:
-            raise SpecError(Problem(str(path), 0, 0, "", f"is larger than {MAX_BYTES / 2**30:.0f} GiB"))
+            raise refusal(path, f"is larger than {MAX_BYTES / 2**30:.0f} GiB")
         return path.read_bytes()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise SpecError(Problem(str(path), 0, 0, "", f"cannot be read: {reason}")) from None
+        raise refusal(path, f"cannot be read: {reason}") from None
 
 
 def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Array:

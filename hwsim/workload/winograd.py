@@ -12,12 +12,10 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hwsim.arrays import Float64Array
 from hwsim.tensor.formats import accumulator_format, find_format, format_bits
 from hwsim.workload.operators import Matmul, Operator, WinogradTransform
-
-Float64Array = NDArray[np.float64]
 
 TILES = (2, 4)
 WIDE = "int16"  # integers of which hold every transformed input of up to 8 bits exactly

@@ -1,19 +1,27 @@
-"""What a sweep costs beside its evaluations: dispatch, processes, hashes, the store and the frontier, with an
-evaluator that takes no time. 20,000 points, and how much memory 100,000 take."""
+"""Sweeps as people start them, 1,000 and 100,000 points of ResNet-50, beside the time of one run; and what a
+sweep costs beside its evaluations: dispatch, processes, hashes, the store and the frontier, with an evaluator
+that takes no time."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+import time
+import timeit
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from hwsim.arrays import Int64Array
+from hwsim.design import load_design
 from hwsim.explore import sweep as sweep_module
-from hwsim.explore.axes import IntArray
 from hwsim.explore.outcome import METRICS, Outcomes
 from hwsim.explore.space import Space
+from hwsim.pipeline import run
+from hwsim.workload import load_workload
 from tests.conftest import ROOT
 
 SPACE = """
@@ -30,13 +38,74 @@ method: {{kind: random, points: {points}}}
 """
 
 
+RESNET50 = """
+name: arrays
+workloads: [resnet50]
+designs: [tpu_v1]
+axes:
+  array.rows: {low: 32, high: 512, factor: 2}
+  array.cols: {low: 32, high: 512, factor: 2}
+  unified_buffer.size: [4 MiB, 8 MiB, 16 MiB, 32 MiB]
+  weight_memory.bandwidth: {low: 17 GB/s, high: 272 GB/s, %s}
+  array.dataflow: [ws, os]
+objectives: [latency_s, energy_j, area_mm2]
+"""
+
+
+@pytest.mark.parametrize("points", [1000, 100_000])
+def test_resnet50_command(benchmark: BenchmarkFixture, tmp_path: Path, points: int) -> None:
+    """The whole command with two workers: start of processes, store, three points run again, and what it
+    prints. Memory is that of all its processes, their shared pages counted once."""
+    space, store = tmp_path / "space.yaml", tmp_path / "s.db"
+    count = points // 200  # bandwidths
+    space.write_text(RESNET50 % ("factor: 2" if count == 5 else f"count: {count}"), encoding="utf-8")
+    command = ["hwsim", "sweep", str(space), "-o", str(store), "--workers", "2", "--quiet"]
+    peaks = []
+
+    def swept() -> None:
+        store.unlink(missing_ok=True)
+        sweep = subprocess.Popen(
+            [sys.executable, "-m", *command], stdout=subprocess.DEVNULL, start_new_session=True
+        )
+        most = 0
+        while sweep.poll() is None:
+            most = max(most, session_kib(sweep.pid))
+            time.sleep(0.2)
+        peaks.append(most / 1024)
+        assert sweep.returncode == 0
+
+    benchmark.pedantic(swept, rounds=3 if points == 1000 else 1, warmup_rounds=int(points == 1000))
+    workload, design = load_workload("resnet50"), load_design("tpu_v1")
+    run(workload, design)
+    one_s = min(timeit.repeat(lambda: run(workload, design), number=1, repeat=20))
+    rate = points / benchmark.stats.stats.min
+    benchmark.extra_info |= {
+        "points_per_s": round(rate),
+        "one run, ms": round(one_s * 1e3, 2),
+        "points in the time of a run": round(rate * one_s, 2),
+        "MiB": round(max(peaks)),
+    }
+    assert max(peaks) < 1024
+
+
+def session_kib(leader: int) -> int:
+    """Memory of all processes of a session, KiB, pages that several share counted once. Linux only."""
+    total = 0
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError, IndexError):  # it may end meanwhile
+            if int((process / "stat").read_text().rsplit(")", 1)[1].split()[3]) == leader:
+                rollup = (process / "smaps_rollup").read_text()
+                total += int(rollup.split("Pss:")[1].split()[0])
+    return total
+
+
 class Free:
     """A formula over columns."""
 
     def __init__(self, space: Space) -> None:
         self.axes = len(space.axes)
 
-    def evaluate(self, indices: IntArray) -> Outcomes:
+    def evaluate(self, indices: Int64Array) -> Outcomes:
         count = len(indices)
         r, c, flow, wide = (indices[:, i].astype(np.float64) for i in range(self.axes))
         columns = {name: np.full(count, np.nan) for name in METRICS}

@@ -164,8 +164,19 @@ def matrix(change: Callable[[Any], Any]) -> Callable[[Patch], None]:
 
 
 def interleaved(change: Callable[..., tuple[Any, ...]]) -> Callable[[Patch], None]:
-    """Rows, PEs and bits of a gap, changed before rows are spread over PEs."""
-    return instead(eie_matrix, "interleave", lambda right: lambda *given: right(*change(*given)))
+    """Nonzeros, PEs and bits of a gap, changed before rows are spread over PEs."""
+    return instead(
+        eie_matrix, "_interleaved", lambda right: lambda *given: right(*change(*given[:3]), *given[3:])
+    )
+
+
+def in_blocks(found: Any, pes: int, bits: int) -> tuple[Any, int, int]:
+    """Nonzeros moved to rows that make each PE hold neighbours."""
+    count = int(found.rows.max()) + 1
+    place = np.argsort(np.argsort(np.arange(count) % pes, kind="stable"))
+    columns = np.repeat(np.arange(len(found.first) - 1), np.diff(found.first))
+    moved = place[found.rows]
+    return replace(found, rows=moved[np.lexsort((moved, columns))].astype(np.int32)), pes, bits
 
 
 def actions(key: tuple[str, str], change: Callable[[Any], Any]) -> Callable[[Patch], None]:
@@ -264,11 +275,9 @@ def nothing(counts: Any) -> Any:
 
 
 FAULTS: dict[str, Callable[[Patch], None]] = {
-    "padding dropped": interleaved(lambda rows, pes, _: (rows, pes, 16)),
-    "a gap a bit too long": interleaved(lambda rows, pes, bits: (rows, pes, bits + 1)),
-    "rows in blocks instead of in turn": interleaved(
-        lambda rows, pes, bits: (rows[np.argsort(np.arange(len(rows)) % pes, kind="stable")], pes, bits)
-    ),
+    "padding dropped": interleaved(lambda found, pes, _: (found, pes, 16)),
+    "a gap a bit too long": interleaved(lambda found, pes, bits: (found, pes, bits + 1)),
+    "rows in blocks instead of in turn": interleaved(in_blocks),
     "credit_cycles ignored": kernel(put(4, lambda _: 0)),
     "credit_cycles one too many": kernel(put(4, lambda credit: credit + 1)),
     "a ring that holds all its places": kernel(put(3, lambda slots: slots + 1)),
@@ -322,6 +331,7 @@ def _no_memory_of_other_faults() -> Iterator[None]:
         forget()
         for cached in (eie_matrix.read_matrix, eie_weights.column_parts, rules.nonzero_products):
             cached.cache_clear()
+        eie_matrix.NONZEROS.clear()
 
     forget_all()
     yield

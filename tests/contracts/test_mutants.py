@@ -23,6 +23,7 @@ import hwsim.devices.systolic_pipeline as systolic_pipeline
 import hwsim.pipeline as route
 import hwsim.plan.residency as residency
 from hwsim import preparation
+from hwsim.arrays import Int64Array
 from hwsim.errors import HwsimError
 from hwsim.plan import Plan, Resource
 from hwsim.workload import conv2d, matmul
@@ -132,12 +133,13 @@ def rounding_down(patch: Patch) -> None:
 
 def lasting(patch: Patch, one: Callable[[Resource, int], int]) -> None:
     """Durations of single amounts and of many."""
+
+    def many(self: Resource, amounts: Int64Array) -> Int64Array:
+        each = [one(self, amount) for amount in amounts.ravel().tolist()]
+        return np.array(each, dtype=np.int64).reshape(amounts.shape)
+
     patch.setattr(Resource, "duration_ps", one)
-    patch.setattr(
-        Resource,
-        "durations_ps",
-        lambda self, amounts: np.array([one(self, a) for a in amounts.tolist()], dtype=np.int64),
-    )
+    patch.setattr(Resource, "durations_ps", many)
 
 
 def doubled_energy(patch: Patch) -> None:

@@ -12,9 +12,8 @@ from hwsim.design import Design, LinkSpec, load_design
 from hwsim.library import names
 from hwsim.pipeline import run
 from hwsim.schema.spec import file_key
-from hwsim.workload import Workload, load_workload
-from hwsim.workload.operators import Matmul, Softmax
-from tests.networks import network, operator
+from hwsim.workload import load_workload
+from tests.networks import sandwich
 
 PAIR = Path(__file__).parents[1] / "pair.yaml"
 ON_CPU = "placement.softmax=cpu"
@@ -32,19 +31,6 @@ CHANGES: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 # Of the whole design, witnessed where one device runs alone.
 ALONE = ("name", "description", "source", "technology", "devices")
-
-
-def sandwich() -> Workload:
-    return network(
-        {"x": (4, 6)},
-        {"w1": (6, 8), "w2": (8, 4)},
-        [
-            (operator(Matmul(1, 4, 8, 6), "x w1", "h"), (4, 8)),
-            (operator(Softmax(4, 8), "h", "s"), (4, 8)),
-            (operator(Matmul(1, 4, 4, 8), "s w2", "y"), (4, 4)),
-        ],
-        ["y"],
-    )
 
 
 def outcome(design: Design) -> tuple[object, ...]:

@@ -162,6 +162,9 @@ def _undisturbed(space: Path) -> bytes:
 
 def _lives(pid: int) -> bool:
     """Whether a process runs; one that has ended and was not yet asked how does not."""
+    if not Path("/proc/self/stat").exists():
+        asked = ["ps", "-o", "stat=", "-p", str(pid)]
+        return subprocess.run(asked, capture_output=True, check=False).stdout.strip()[:1] not in (b"", b"Z")
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:

@@ -3,7 +3,6 @@ a table that sorts, filters and saves. Without Chromium these tests are skipped 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from math import log10
 from pathlib import Path
 
@@ -12,21 +11,14 @@ import pytest
 from hwsim.comparison import compare
 from hwsim.report import draw
 from hwsim.workload import load_workload, matvec
-from tests import browser as headless
 from tests.browser import Browser
-from tests.smoke.test_report_page import CONTRASTS, find, saved, shown, values
+from tests.pages import NEEDS_CHROMIUM, asked, contrasts, cut_off, find, saved, shown, values, without_scripts
 from tests.unit.report.folders import rows_of
 
-pytestmark = pytest.mark.skipif(not (headless.DRIVER and headless.BROWSER), reason=headless.MISSING)
+pytestmark = NEEDS_CHROMIUM
 
 DESIGNS = ["tpu_v1", "eie_64pe", "gemmini_16", "generic_x86"]
 WIDTHS = (390, 800, 1280)
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    with headless.browser(tmp_path_factory.mktemp("profile")) as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")
@@ -38,34 +30,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return written
 
 
-@pytest.fixture
-def page(chromium: Browser, folder: Path) -> Browser:
-    chromium.show(1280, "light")
-    chromium.log("browser")
-    chromium.requests()
-    chromium.open((folder / "report.html").as_uri())
-    return chromium
-
-
 def test_opening_logs_nothing_and_asks_for_nothing(page: Browser, folder: Path) -> None:
     assert page.log("browser") == []
-    assert [address for address in page.requests() if not address.startswith("data:")] == [
-        (folder / "report.html").as_uri()
-    ]
+    assert asked(page) == [(folder / "report.html").as_uri()]
 
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_nothing_is_cut_off_or_scrolls_sideways(page: Browser, width: int) -> None:
     page.show(width, "light")
     assert page.run("return document.documentElement.scrollWidth") <= width
-    outside = page.run("""
-      return [...document.querySelectorAll('main *')].filter((e) => {
-        if (e.closest('.scroll, .unseen, defs, pattern') || !e.checkVisibility()) return false;
-        const box = e.getBoundingClientRect();
-        return box.width > 0 && (box.left < -1 || box.right > innerWidth + 1);
-      }).map((e) => `${e.tagName} ${e.getAttribute('class')} ${e.textContent.trim().slice(0, 30)}`)
-    """)
-    assert outside == []
+    assert cut_off(page) == []
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -85,9 +59,9 @@ def test_labels_of_an_axis_do_not_touch(page: Browser, width: int) -> None:
 @pytest.mark.parametrize("width", [390, 1280])
 def test_every_text_has_the_contrast_that_wcag_aa_asks(page: Browser, scheme: str, width: int) -> None:
     page.show(width, scheme)
-    measured = page.run(CONTRASTS)
+    measured = contrasts(page)
     assert len(measured) > 200
-    assert [(round(ratio, 2), text) for ratio, text in measured if ratio < 4.5] == []
+    assert [one for one in measured if one[0] < 4.5] == []
 
 
 def test_bars_are_as_long_as_their_logarithms_say(page: Browser, folder: Path) -> None:
@@ -129,15 +103,6 @@ def test_the_table_sorts_filters_and_saves(page: Browser, folder: Path, tmp_path
 
 
 def test_the_page_is_whole_without_scripts(page: Browser, folder: Path) -> None:
-    page.command("Emulation.setScriptExecutionDisabled", value=True)
-    try:
-        page.open((folder / "report.html").as_uri())
-        document = page.command("DOM.getDocument")["root"]["nodeId"]
-
-        def count(selector: str) -> int:
-            return len(page.command("DOM.querySelectorAll", nodeId=document, selector=selector)["nodeIds"])
-
+    with without_scripts(page, folder) as count:
         assert count("#layertable tbody tr") == 12
         assert count("#find[hidden]") == 1
-    finally:
-        page.command("Emulation.setScriptExecutionDisabled", value=False)

@@ -5,13 +5,8 @@ Without Chromium these tests are skipped with that reason; `.ci/run` installs it
 
 from __future__ import annotations
 
-import csv
-import io
-import time
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -21,50 +16,26 @@ from hwsim.compress import compress
 from hwsim.pipeline import run
 from hwsim.report import draw
 from hwsim.result.folder import write_folder
-from tests import browser as headless
 from tests.browser import Browser
+from tests.pages import (
+    NEEDS_CHROMIUM,
+    accessible,
+    asked,
+    contrasts,
+    cut_off,
+    find,
+    fresh,
+    saved,
+    shown,
+    values,
+    without_scripts,
+)
 from tests.unit.report.folders import named_folder, rows_of, wide_folder
 
-pytestmark = pytest.mark.skipif(not (headless.DRIVER and headless.BROWSER), reason=headless.MISSING)
+pytestmark = NEEDS_CHROMIUM
 
 WIDTHS = (390, 1280, 1920)
 SCHEMES = ("light", "dark")
-# For every text: its colour and the first opaque colour behind it. SVG text is checked by its fill.
-CONTRASTS = """
-const parse = (text) => {
-  const n = text.match(/[\\d.]+/g).map(Number);
-  return n.length < 4 || n[3] > 0 ? n.slice(0, 3) : null;
-};
-const light = (c) => {
-  const linear = (v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
-  const [r, g, b] = c.map((v) => linear(v / 255));
-  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-};
-const found = [];
-const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-while (walk.nextNode()) {
-  const element = walk.currentNode.parentElement;
-  if (!walk.currentNode.textContent.trim() || !element.checkVisibility()) continue;
-  if (["SCRIPT", "STYLE", "title"].includes(element.tagName)) continue;
-  const style = getComputedStyle(element);
-  const ink = parse(element instanceof SVGElement ? style.fill : style.color);
-  const bar = element.classList.contains("in") ? element.previousElementSibling : null;
-  let ground = bar && parse(getComputedStyle(bar).fill);
-  for (let e = element; e && !ground; e = e.parentElement) {
-    ground = parse(getComputedStyle(e).backgroundColor);
-  }
-  const [a, b] = [light(ink), light(ground)].sort((x, y) => y - x);
-  found.push([(a + 0.05) / (b + 0.05), walk.currentNode.textContent.trim().slice(0, 40)]);
-}
-return found;
-"""
-SHOWN = "return [...document.querySelectorAll('#layertable tbody tr')].filter((r) => !r.hidden)"
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    with headless.browser(tmp_path_factory.mktemp("profile")) as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")
@@ -74,51 +45,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_folder(result, tmp_path_factory.mktemp("page") / "out", draw)
 
 
-@pytest.fixture
-def page(chromium: Browser, folder: Path) -> Browser:
-    """The page, freshly opened, in a window 1280 wide."""
-    chromium.show(1280, "light")
-    chromium.log("browser")
-    chromium.requests()
-    chromium.open((folder / "report.html").as_uri())
-    return chromium
-
-
-def shown(page: Browser) -> list[list[str]]:
-    """The cells of the rows that are shown, as text."""
-    rows: list[list[str]] = page.run(f"{SHOWN}.map((r) => [...r.cells].map((c) => c.textContent))")
-    return rows
-
-
-def values(page: Browser, column: str) -> list[str]:
-    """What the shown rows hold in a column, in full."""
-    script = """
-      const heads = [...document.querySelectorAll("#layertable thead th")];
-      const i = heads.findIndex((h) => h.dataset.column === arguments[0]);
-    """
-    found: list[str] = page.run(
-        f"{script} {SHOWN}.map((r) => r.cells[i].dataset.v ?? r.cells[i].textContent)", column
-    )
-    return found
-
-
 def head(column: str) -> str:
     return f"document.querySelector('#layertable th[data-column={column}]')"
 
 
-def find(page: Browser, text: str) -> None:
-    page.run(
-        "const t = document.getElementById('find-text'); t.value = arguments[0];"
-        " t.dispatchEvent(new Event('input'))",
-        text,
-    )
-
-
 def test_opening_logs_nothing_and_asks_for_nothing(page: Browser, folder: Path) -> None:
     assert page.log("browser") == []
-    assert [address for address in page.requests() if not address.startswith("data:")] == [
-        (folder / "report.html").as_uri()
-    ]
+    assert asked(page) == [(folder / "report.html").as_uri()]
     assert (folder / "report.html").stat().st_size < 1.5e6
 
 
@@ -126,14 +59,7 @@ def test_opening_logs_nothing_and_asks_for_nothing(page: Browser, folder: Path) 
 def test_nothing_is_cut_off_or_scrolls_sideways(page: Browser, width: int) -> None:
     page.show(width, "light")
     assert page.run("return document.documentElement.scrollWidth") <= width
-    outside = page.run("""
-      return [...document.querySelectorAll('main *')].filter((e) => {
-        if (e.closest('.scroll, .unseen, defs, pattern') || !e.checkVisibility()) return false;
-        const box = e.getBoundingClientRect();
-        return box.width > 0 && (box.left < -1 || box.right > innerWidth + 1);
-      }).map((e) => `${e.tagName} ${e.getAttribute('class')} ${e.textContent.trim().slice(0, 30)}`)
-    """)
-    assert outside == []
+    assert cut_off(page) == []
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -153,10 +79,9 @@ def test_the_verdict_is_in_the_first_screen(page: Browser, width: int) -> None:
 @pytest.mark.parametrize("width", [390, 1280])
 def test_every_text_has_the_contrast_that_wcag_aa_asks(page: Browser, scheme: str, width: int) -> None:
     page.show(width, scheme)
-    measured = page.run(CONTRASTS)
+    measured = contrasts(page)
     assert len(measured) > 300
-    low = [(round(ratio, 2), text) for ratio, text in measured if ratio < 4.5]
-    assert low == []
+    assert [one for one in measured if one[0] < 4.5] == []
 
 
 def test_themes_differ_and_paper_is_white(page: Browser) -> None:
@@ -219,19 +144,6 @@ def test_the_table_can_be_filtered(page: Browser, folder: Path) -> None:
     assert shown(page) == []
 
 
-def saved(page: Browser, into: Path) -> list[list[str]]:
-    """Press the button, and read the file that is downloaded."""
-    page.command("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(into))
-    page.run("document.getElementById('save').click()")
-    for _ in range(200):
-        # The browser makes an empty file of the name, fills another beside it, and renames that.
-        files = [path for path in into.iterdir() if path.suffix == ".csv" and path.stat().st_size]
-        if files:
-            return list(csv.reader(io.StringIO(files[0].read_bytes().decode(), newline=""), strict=True))
-        time.sleep(0.05)
-    raise AssertionError("nothing was downloaded")
-
-
 def test_the_download_equals_the_table(page: Browser, folder: Path, tmp_path: Path) -> None:
     page.run(f"{head('elapsed_ps')}.querySelector('button').click()")
     find(page, "conv")
@@ -256,8 +168,7 @@ def test_odd_names_survive_the_download(chromium: Browser, tmp_path: Path) -> No
     names = ('a,"b"', "</script><script>document.title='taken'</script>", "\u00e9 & <b>")
     out = named_folder(tmp_path / "out", names, workload="<script>document.title='taken'</script>")
     assert CliRunner().invoke(main, ["report", str(out)]).exit_code == 0
-    chromium.log("browser")
-    chromium.open((out / "report.html").as_uri())
+    fresh(chromium, out)
     assert chromium.log("browser") == []
     assert chromium.run("return document.title").startswith("<script>")
     assert values(chromium, "operator") == list(names)
@@ -299,18 +210,8 @@ def test_the_keyboard_reaches_everything_and_focus_is_seen(page: Browser) -> Non
     assert page.run(f"return {head('macs')}.getAttribute('aria-sort')") == "descending"
 
 
-def accessible(page: Browser) -> list[dict[str, Any]]:
-    page.command("Accessibility.enable")
-    nodes: list[dict[str, Any]] = page.command("Accessibility.getFullAXTree")["nodes"]
-    return [node for node in nodes if not node.get("ignored")]
-
-
 def test_screen_readers_find_names_headings_and_sortable_columns(page: Browser) -> None:
-    nodes = accessible(page)
-
-    def named(role: str) -> list[str]:
-        return [n.get("name", {}).get("value", "") for n in nodes if n["role"]["value"] == role]
-
+    named = accessible(page)
     for role in (
         "button",
         "link",
@@ -323,9 +224,9 @@ def test_screen_readers_find_names_headings_and_sortable_columns(page: Browser) 
         "columnheader",
         "rowheader",
     ):
-        assert all(named(role)), role
-    assert any(name.startswith("Roofline of") for name in named("image") + named("img"))
-    assert any(name.startswith("Timeline from") for name in named("image") + named("img"))
+        assert all(named[role]), role
+    assert any(name.startswith("Roofline of") for name in named["image"] + named["img"])
+    assert any(name.startswith("Timeline from") for name in named["image"] + named["img"])
     levels = page.run("return [...document.querySelectorAll('h1, h2, h3')].map((h) => Number(h.tagName[1]))")
     assert levels[0] == 1
     assert levels.count(1) == 1
@@ -333,39 +234,28 @@ def test_screen_readers_find_names_headings_and_sortable_columns(page: Browser) 
 
 
 def test_the_page_is_whole_without_scripts(page: Browser, folder: Path) -> None:
-    page.command("Emulation.setScriptExecutionDisabled", value=True)
-    try:
-        page.open((folder / "report.html").as_uri())
-        document = page.command("DOM.getDocument")["root"]["nodeId"]
-
-        def count(selector: str) -> int:
-            return len(page.command("DOM.querySelectorAll", nodeId=document, selector=selector)["nodeIds"])
-
+    with without_scripts(page, folder) as count:
         assert count("#layertable tbody tr") == len(rows_of(folder / "operators.csv")) - 1
         assert count("#find[hidden]") == 1
         assert count("#layertable thead button") == 0
-    finally:
-        page.command("Emulation.setScriptExecutionDisabled", value=False)
 
 
 def test_a_page_of_thousands_of_operators_opens(chromium: Browser, tmp_path: Path) -> None:
     out = wide_folder(tmp_path / "out", 4000)
     assert CliRunner().invoke(main, ["report", str(out)]).exit_code == 0
-    chromium.show(1280, "light")
-    chromium.log("browser")
-    chromium.open((out / "report.html").as_uri())
+    fresh(chromium, out)
     assert chromium.log("browser") == []
     assert chromium.run("return document.getElementById('found').textContent").startswith("1000 of 1000 rows")
 
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The pages of a compression, and of runs of it on a machine that skips zeros and on a dense one."""
+    """The folders of a compression, and of runs of it on a machine that skips zeros and on a dense one."""
     made = tmp_path_factory.mktemp("compressed")
     found = compress("lenet5", "eie")
-    pages = {"compression": found.save(made / "network") / "report.html"}
+    pages = {"compression": found.save(made / "network")}
     for design in ("eie_64pe", "tpu_v1"):
-        pages[design] = write_folder(run(found.workload, design), made / design, draw) / "report.html"
+        pages[design] = write_folder(run(found.workload, design), made / design, draw)
     return pages
 
 
@@ -377,15 +267,11 @@ COMPRESSED = ("compression", "eie_64pe", "tpu_v1")
 def test_pages_of_compressed_networks_open_whole(
     chromium: Browser, pages: dict[str, Path], name: str, width: int, scheme: str
 ) -> None:
-    chromium.show(width, scheme)
-    chromium.log("browser")
-    chromium.requests()
-    chromium.open(pages[name].as_uri())
-    assert chromium.log("browser") == []
-    assert [a for a in chromium.requests() if not a.startswith("data:")] == [pages[name].as_uri()]
-    assert chromium.run("return document.documentElement.scrollWidth") <= width
-    low = [(round(ratio, 2), text) for ratio, text in chromium.run(CONTRASTS) if ratio < 4.5]
-    assert low == []
+    page = fresh(chromium, pages[name], width, scheme)
+    assert page.log("browser") == []
+    assert asked(page) == [(pages[name] / "report.html").as_uri()]
+    assert page.run("return document.documentElement.scrollWidth") <= width
+    assert [one for one in contrasts(page) if one[0] < 4.5] == []
 
 
 @pytest.mark.parametrize(
@@ -395,8 +281,7 @@ def test_pages_of_compressed_networks_open_whole(
 def test_tables_of_weights_sort_alone(
     chromium: Browser, pages: dict[str, Path], name: str, table: str, column: str
 ) -> None:
-    chromium.show(1280, "light")
-    chromium.open(pages[name].as_uri())
+    fresh(chromium, pages[name])
     cells = f"""
       const heads = [...document.querySelectorAll('#{table} thead th')];
       const i = heads.findIndex((h) => h.dataset.column === '{column}');

@@ -3,7 +3,6 @@ and screen readers, no scripts. Without Chromium these tests are skipped with th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -13,58 +12,26 @@ import pytest
 
 from hwsim.explore.export import swept
 from hwsim.report import draw
-from tests import browser as headless
 from tests.browser import Browser
-from tests.smoke.test_report_page import CONTRASTS, accessible
-from tests.sweep_pages import COUNT, choose, found, fresh
+from tests.pages import NEEDS_CHROMIUM, accessible, asked, contrasts, cut_off, fresh, without_scripts
+from tests.sweep_pages import COUNT, choose, found
 from tests.swept_points import answerless, sample_points
 
-pytestmark = pytest.mark.skipif(not (headless.DRIVER and headless.BROWSER), reason=headless.MISSING)
+pytestmark = NEEDS_CHROMIUM
 
 WIDTHS = (390, 800, 1280, 1920)
 
 
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    with headless.browser(tmp_path_factory.mktemp("profile")) as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return swept(sample_points(COUNT)).save(tmp_path_factory.mktemp("page") / "out", draw)
-
-
-@pytest.fixture(scope="module")
-def networks(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page of three workloads."""
-    points = sample_points(COUNT, workloads=("resnet50", "vgg16", "lenet5"))
-    return swept(points).save(tmp_path_factory.mktemp("page") / "out", draw)
-
-
-@pytest.fixture
-def page(chromium: Browser, folder: Path) -> Browser:
-    return fresh(chromium, folder)
-
-
 def test_opening_logs_nothing_and_asks_for_nothing(page: Browser, folder: Path) -> None:
     assert page.log("browser") == []
-    asked = [address for address in page.requests() if not address.startswith("data:")]
-    assert asked == [(folder / "report.html").as_uri()]
+    assert asked(page) == [(folder / "report.html").as_uri()]
 
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_nothing_is_cut_off_or_scrolls_sideways(chromium: Browser, networks: Path, width: int) -> None:
     page = fresh(chromium, networks, width)
     assert page.run("return document.documentElement.scrollWidth") <= width
-    outside = page.run("""
-      return [...document.querySelectorAll('main *')].filter((e) => {
-        if (e.closest('.scroll, .unseen, defs, pattern') || !e.checkVisibility()) return false;
-        const box = e.getBoundingClientRect();
-        return box.width > 0 && (box.left < -1 || box.right > innerWidth + 1);
-      }).map((e) => `${e.tagName} ${e.getAttribute('class')} ${e.textContent.trim().slice(0, 30)}`)
-    """)
-    assert outside == []
+    assert cut_off(page) == []
 
 
 @pytest.mark.parametrize("width", [390, 1280])
@@ -90,9 +57,9 @@ def test_every_text_has_the_contrast_that_wcag_aa_asks(
 ) -> None:
     page = fresh(chromium, networks, width, scheme)
     page.run("hover(0)")
-    measured = page.run(CONTRASTS)
+    measured = contrasts(page)
     assert len(measured) > 300
-    assert [(round(ratio, 2), text) for ratio, text in measured if ratio < 4.5] == []
+    assert [one for one in measured if one[0] < 4.5] == []
 
 
 def test_the_keyboard_reaches_everything_and_focus_is_seen(page: Browser) -> None:
@@ -118,11 +85,7 @@ def test_the_keyboard_reaches_everything_and_focus_is_seen(page: Browser) -> Non
 
 
 def test_screen_readers_find_names_and_headings(page: Browser) -> None:
-    nodes = accessible(page)
-
-    def named(role: str) -> list[str]:
-        return [n.get("name", {}).get("value", "") for n in nodes if n["role"]["value"] == role]
-
+    named = accessible(page)
     for role in (
         "button",
         "link",
@@ -134,8 +97,8 @@ def test_screen_readers_find_names_and_headings(page: Browser) -> None:
         "columnheader",
         "application",
     ):
-        assert named(role), role
-        assert all(named(role)), role
+        assert named[role], role
+        assert all(named[role]), role
     levels = page.run("""
       return [...document.querySelectorAll('h1, h2, h3')].filter((h) => h.checkVisibility())
         .map((h) => Number(h.tagName[1]));
@@ -145,20 +108,11 @@ def test_screen_readers_find_names_and_headings(page: Browser) -> None:
 
 
 def test_the_page_says_its_answer_without_scripts(page: Browser, folder: Path) -> None:
-    page.command("Emulation.setScriptExecutionDisabled", value=True)
-    try:
-        page.open((folder / "report.html").as_uri())
-        document = page.command("DOM.getDocument")["root"]["nodeId"]
-
-        def count(selector: str) -> int:
-            return len(page.command("DOM.querySelectorAll", nodeId=document, selector=selector)["nodeIds"])
-
+    with without_scripts(page, folder) as count:
         assert count(".answer p") == len(swept(sample_points(COUNT)).sentences)
         assert count("#choices dd.act button[hidden]") == count("#choices dl > div") == 4
         assert count("#matters .bars") == 3
         assert count(".live[hidden]") == 4
-    finally:
-        page.command("Emulation.setScriptExecutionDisabled", value=False)
 
 
 def test_scripts_that_are_not_ours_do_not_run(page: Browser) -> None:

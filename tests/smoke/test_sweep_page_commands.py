@@ -5,33 +5,25 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from hwsim.arrays import Int64Array
 from hwsim.cli.main import main
-from hwsim.explore.evaluate import Evaluator, IntArray
+from hwsim.explore.evaluate import Evaluator
 from hwsim.explore.export import swept
 from hwsim.explore.space import Space, load_space
 from hwsim.explore.store import Store
 from hwsim.explore.stored import Points
 from hwsim.report import draw
-from tests import browser as headless
 from tests.browser import Browser
-from tests.sweep_pages import COUNT, fresh, until
-from tests.swept_points import sample_points
+from tests.pages import NEEDS_CHROMIUM, fresh
+from tests.sweep_pages import until
 
-pytestmark = pytest.mark.skipif(not (headless.DRIVER and headless.BROWSER), reason=headless.MISSING)
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    with headless.browser(tmp_path_factory.mktemp("profile")) as opened:
-        yield opened
-
+pytestmark = NEEDS_CHROMIUM
 
 SPACE = """
 name: again
@@ -78,7 +70,7 @@ def test_the_command_of_a_point_gives_its_figures_again(
             assert summary[name] == points.metrics[name][row], (line, name)
 
 
-def points_over(space: Space, indices: IntArray) -> Points:
+def points_over(space: Space, indices: Int64Array) -> Points:
     """The points of a space as a store gives them back."""
     with Store.open(None, space) as store:
         active = space.active(indices)
@@ -88,16 +80,6 @@ def points_over(space: Space, indices: IntArray) -> Points:
         ]
         store.put(space.keys(indices), places, Evaluator(space).evaluate(indices), np.zeros(len(indices)))
         return store.points()
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return swept(sample_points(COUNT)).save(tmp_path_factory.mktemp("page") / "out", draw)
-
-
-@pytest.fixture
-def page(chromium: Browser, folder: Path) -> Browser:
-    return fresh(chromium, folder)
 
 
 def test_the_command_can_be_copied(page: Browser) -> None:

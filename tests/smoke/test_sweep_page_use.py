@@ -3,7 +3,6 @@ CSV. Without Chromium these tests are skipped with that reason."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,37 +10,13 @@ import pytest
 
 from hwsim.explore.export import swept
 from hwsim.report import draw
-from tests import browser as headless
 from tests.browser import Browser
-from tests.smoke.test_report_page import saved
-from tests.sweep_pages import COUNT, axis_of, best_rows, choose, found, fresh, ink_at, place_of, until
+from tests.pages import NEEDS_CHROMIUM, fresh, saved
+from tests.sweep_pages import COUNT, axis_of, best_rows, choose, found, ink_at, place_of, until
 from tests.swept_points import sample_points
 from tests.unit.report.folders import rows_of
 
-pytestmark = pytest.mark.skipif(not (headless.DRIVER and headless.BROWSER), reason=headless.MISSING)
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    with headless.browser(tmp_path_factory.mktemp("profile")) as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return swept(sample_points(COUNT)).save(tmp_path_factory.mktemp("page") / "out", draw)
-
-
-@pytest.fixture(scope="module")
-def networks(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page of three workloads."""
-    points = sample_points(COUNT, workloads=("resnet50", "vgg16", "lenet5"))
-    return swept(points).save(tmp_path_factory.mktemp("page") / "out", draw)
-
-
-@pytest.fixture
-def page(chromium: Browser, folder: Path) -> Browser:
-    return fresh(chromium, folder)
+pytestmark = NEEDS_CHROMIUM
 
 
 def test_hover_shows_the_design(page: Browser) -> None:

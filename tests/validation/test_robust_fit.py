@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from hwsim.validate.robust_fit import FloatArray, cross_validate, errors_of, fit, halves
+from hwsim.arrays import Float64Array, Int64Array
+from hwsim.validate.robust_fit import cross_validate, errors_of, fit, halves
 
 WORK = np.array([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 3.0, 6.0, 12.0, 24.0, 48.0])
 EVERYTHING = np.arange(len(WORK))
 
 
-def line(constants: FloatArray, rows: NDArray[np.int64]) -> FloatArray | None:
+def line(constants: Float64Array, rows: Int64Array) -> Float64Array | None:
     """A launch and a rate."""
-    predicted: FloatArray = constants[0] + WORK[rows] / constants[1]
+    predicted: Float64Array = constants[0] + WORK[rows] / constants[1]
     return predicted
 
 
@@ -35,7 +35,7 @@ def test_rows_that_nothing_explains_do_not_pull() -> None:
 
 
 def test_constants_stay_in_bounds() -> None:
-    def bounded(constants: FloatArray, rows: NDArray[np.int64]) -> FloatArray | None:
+    def bounded(constants: Float64Array, rows: Int64Array) -> Float64Array | None:
         return None if constants[1] > 1 else line(constants, rows)
 
     measured = 5.0 + WORK / 3.0  # a rate of 3 would fit
@@ -45,7 +45,7 @@ def test_constants_stay_in_bounds() -> None:
 
 
 def test_a_constant_that_no_row_depends_on_stays() -> None:
-    def with_idle(constants: FloatArray, rows: NDArray[np.int64]) -> FloatArray | None:
+    def with_idle(constants: Float64Array, rows: Int64Array) -> Float64Array | None:
         return line(constants[:2], rows)
 
     measured = 5.0 + WORK / 0.5

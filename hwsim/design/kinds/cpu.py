@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from typing import Literal
 
 from hwsim.design.kinds.published import PublishedSpec
-from hwsim.design.kinds.systolic import FORMATS, NumberFormat
+from hwsim.design.kinds.shared import FORMATS, Dram, NumberFormat, check_launches, fitted_on
 from hwsim.schema import Spec, field, quantity
 
 _MAX_CORES = 1024
-_MAX_LAUNCH_US = 1_000_000  # a second
 _MAX_PRODUCTS = 64  # of one lane a cycle: 32 bits hold 32 one-bit products
 
 
@@ -110,9 +109,7 @@ class CpuCacheSpec(Spec):
 class CpuMemorySpec(Spec):
     """The memory behind the caches."""
 
-    technology: Literal["ddr3", "ddr4", "lpddr2", "lpddr4", "gddr5", "hbm2"] = field(
-        "Kind of memory, which decides the energy of a byte."
-    )
+    technology: Dram = field("Kind of memory, which decides the energy of a byte.")
     size_bytes: int = quantity("Room for weights and activations.")
     bandwidth_bytes_per_s: int = quantity("Bytes a second of all channels together.")
     channels: int = field(
@@ -165,14 +162,10 @@ class CpuCalibrationSpec(Spec):
         "Cycles of a core for each multiplication by a stored weight; 1 unless fitted, a gathered load.",
         default=1.0, ge=0, le=10_000,
     )  # fmt: skip
-    fitted_on: str = field(
-        "The data that the constants were fitted on.", default="nothing: not fitted", descriptive=True
-    )
+    fitted_on: str = fitted_on()
 
     def check(self) -> Iterator[tuple[str, str]]:
-        for name, launch_us in self.launch_us.items():
-            if not 0 <= launch_us <= _MAX_LAUNCH_US:
-                yield f"launch_us.{name}", f"must be from 0 to {_MAX_LAUNCH_US:,}, not {launch_us:g}"
+        yield from check_launches(self.launch_us)
 
 
 class CpuSpec(Spec):

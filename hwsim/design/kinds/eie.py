@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 from hwsim.design.kinds.published import PublishedSpec
+from hwsim.design.kinds.shared import Dram, fitted_on
 from hwsim.schema import Spec, field, quantity
 
 MAX_PES = 4096
@@ -64,7 +65,7 @@ class IoSpec(Spec):
     while weights come in."""
 
     bandwidth_bytes_per_s: int | None = quantity("Bytes a second, in and out together.", unlimited=True)
-    technology: Literal["ddr3", "ddr4", "lpddr2", "lpddr4", "gddr5", "hbm2", "none"] = field(
+    technology: Literal[Dram, "none"] = field(
         "Kind of memory behind it, which decides the energy of a byte; `none` is one without energy or area."
     )
 
@@ -90,9 +91,7 @@ class EieCalibrationSpec(Spec):
         ge=0,
         le=10**6,
     )
-    fitted_on: str = field(
-        "The data that the constants were fitted on.", default="nothing: not fitted", descriptive=True
-    )
+    fitted_on: str = fitted_on()
 
 
 class EieSpec(Spec):

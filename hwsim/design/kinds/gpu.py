@@ -8,12 +8,11 @@ from collections.abc import Iterator
 from typing import Literal
 
 from hwsim.design.kinds.published import PublishedSpec
-from hwsim.design.kinds.systolic import FORMATS, NumberFormat
+from hwsim.design.kinds.shared import FORMATS, Dram, NumberFormat, check_launches, fitted_on
 from hwsim.schema import Spec, field, quantity
 
 _MAX_SMS = 1024
 _MAX_MACS = 2**16  # of one multiprocessor a cycle
-_MAX_LAUNCH_US = 10**6
 
 # Of a load from memory: 400 to 900 cycles in the microbenchmarks of Jia et al., arXiv 1804.06826, from Kepler
 # to Volta (recalled).
@@ -68,9 +67,7 @@ class GpuCacheSpec(Spec):
 class GpuMemorySpec(Spec):
     """The memory of the board."""
 
-    technology: Literal["ddr3", "ddr4", "lpddr2", "lpddr4", "gddr5", "hbm2"] = field(
-        "Kind of memory, which decides the energy of a byte."
-    )
+    technology: Dram = field("Kind of memory, which decides the energy of a byte.")
     size_bytes: int = quantity("Room for weights and activations.")
     bandwidth_bytes_per_s: int = quantity("Bytes a second of all channels together.")
     channels: int = field(
@@ -183,17 +180,13 @@ class GpuCalibrationSpec(Spec):
     products: dict[str, GpuProductsSpec] = field(
         "Constants by number format; none is fitted unless stated.", default={}
     )
-    fitted_on: str = field(
-        "The data that the constants were fitted on.", default="nothing: not fitted", descriptive=True
-    )
+    fitted_on: str = fitted_on()
 
     def check(self) -> Iterator[tuple[str, str]]:
         for name in self.products:
             if name not in FORMATS:
                 yield f"products.{name}", f"is not a number format; known: {', '.join(FORMATS)}"
-        for name, launch_us in self.launch_us.items():
-            if not 0 <= launch_us <= _MAX_LAUNCH_US:
-                yield f"launch_us.{name}", f"must be from 0 to {_MAX_LAUNCH_US}, not {launch_us}"
+        yield from check_launches(self.launch_us)
         if self.overfetch > 1 and self.overfetch_of == "strided" and self.overfetch_beyond_bytes is None:
             yield "overfetch", "changes nothing without overfetch_beyond: say from which span on it is paid"
 

@@ -4,15 +4,11 @@ memory and its link. What such a device does with it lives in `hwsim.devices`.""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal, get_args
+from typing import Literal
 
 from hwsim.design.kinds.published import PublishedSpec
+from hwsim.design.kinds.shared import FORMATS, Dram, NumberFormat, fitted_on
 from hwsim.schema import Count, Spec, field, quantity
-
-NumberFormat = Literal[
-    "fp32", "fp16", "bf16", "fp8_e4m3", "fp8_e5m2", "int32", "int16", "int8", "int4", "ternary", "binary"
-]
-FORMATS: tuple[str, ...] = get_args(NumberFormat)
 
 MAX_SIDE = 2**16
 MAX_PES = 2**24  # a 4096 x 4096 array; tile columns and register counts stay far inside int64
@@ -170,7 +166,7 @@ class ActivationUnitSpec(Spec):
 class WeightMemorySpec(Spec):
     """The memory outside the chip: weights, and what does not fit on the chip."""
 
-    technology: Literal["ddr3", "ddr4", "lpddr2", "lpddr4", "gddr5", "hbm2", "none"] = field(
+    technology: Literal[Dram, "none"] = field(
         "Kind of memory, which decides the energy of a byte; `none` is an ideal one without energy or area."
     )
     size_bytes: int | None = quantity(
@@ -213,9 +209,7 @@ class CalibrationSpec(Spec):
         ge=0,
         lt=1,
     )
-    fitted_on: str = field(
-        "The data that the constants were fitted on.", default="nothing: not fitted", descriptive=True
-    )
+    fitted_on: str = fitted_on()
 
 
 class SystolicSpec(Spec):

@@ -15,8 +15,8 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hwsim.arrays import Int32Array, Int64Array
 from hwsim.errors import SpecError
 from hwsim.tensor.codecs.codec import (
     MAX_ELEMENTS,
@@ -45,10 +45,10 @@ class Interleaved:
 
     shape: tuple[int, int]
     index_bits: int
-    counts: NDArray[np.int32]
-    padding: NDArray[np.int32]
-    pointers: NDArray[np.int64]
-    starts: NDArray[np.int64]
+    counts: Int32Array
+    padding: Int32Array
+    pointers: Int64Array
+    starts: Int64Array
     values: Array
     gaps: Array
 
@@ -113,7 +113,7 @@ def write_entries(codec: CodedCodec, sink: Sink, found: Interleaved) -> None:
 def read_entries(
     codec: CodedCodec,
     stored: StoredStreams,
-    pointers: NDArray[np.int64],
+    pointers: Int64Array,
     matrix: Array,
     index_bits: int,
 ) -> None:

@@ -14,6 +14,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from hwsim.arrays import Int64Array, Uint8Array, Uint64Array
 from hwsim.errors import CapacityError
 from hwsim.tensor.tensor import Array
 
@@ -24,17 +25,15 @@ _WIDTH_BITS = 3
 _SHORT_BITS = 11  # codes up to here are read with one look into a table of 2**11 entries
 _CHUNK = 2**20
 
-Ints = NDArray[np.int64]
-
 
 @dataclass(frozen=True, eq=False)
 class PrefixCode:
     """A canonical code by its lengths: int64 (alphabet,), at most 2**16 symbols, 0 for one without a code."""
 
-    lengths: Ints
+    lengths: Int64Array
 
     @cached_property
-    def codes(self) -> NDArray[np.uint64]:
+    def codes(self) -> Uint64Array:
         """The code of each symbol (alphabet,), in its low bits."""
         found = np.zeros(self.lengths.size, dtype=np.uint64)
         per_length = self.first_code[self.lengths[self.ordered]]
@@ -43,20 +42,20 @@ class PrefixCode:
         return found
 
     @cached_property
-    def ordered(self) -> Ints:
+    def ordered(self) -> Int64Array:
         """The symbols that have a code, by code."""
         by_length = np.argsort(self.lengths, kind="stable")
         return by_length[np.count_nonzero(self.lengths == 0) :]
 
     @cached_property
-    def first_place(self) -> Ints:
+    def first_place(self) -> Int64Array:
         """(longest + 2,): where the symbols of each length begin in `ordered`, and where the last end."""
         per_length = np.bincount(self.lengths, minlength=2)
         per_length[0] = 0
         return np.concatenate(([0], np.cumsum(per_length)))
 
     @cached_property
-    def first_code(self) -> Ints:
+    def first_code(self) -> Int64Array:
         """(longest + 2,): the first code of each length; as after 1100 comes 11010 where codes get longer."""
         per_length = np.diff(self.first_place)
         first = np.zeros(per_length.size + 1, dtype=np.int64)
@@ -94,7 +93,7 @@ class PrefixCode:
         )
         return None if bits < 0 else (symbols, bits)
 
-    def _short(self) -> tuple[NDArray[np.uint16], NDArray[np.uint8]]:
+    def _short(self) -> tuple[NDArray[np.uint16], Uint8Array]:
         """By the next 11 bits: the symbol whose code they begin with, and its length, 0 for none."""
         symbols = np.zeros(2**_SHORT_BITS, dtype=np.uint16)
         lengths = np.zeros(2**_SHORT_BITS, dtype=np.uint8)
@@ -114,7 +113,7 @@ def code_for(symbols: Array, alphabet: int) -> PrefixCode:
     return PrefixCode(code_lengths(_histogram(symbols, alphabet)))
 
 
-def _histogram(symbols: Array, alphabet: int) -> Ints:
+def _histogram(symbols: Array, alphabet: int) -> Int64Array:
     """How often each symbol occurs, a piece at a time: bincount makes eight bytes of every symbol."""
     counts = np.zeros(alphabet, dtype=np.int64)
     for first in range(0, symbols.size, _CHUNK):
@@ -122,7 +121,7 @@ def _histogram(symbols: Array, alphabet: int) -> Ints:
     return counts
 
 
-def code_lengths(counts: Array) -> Ints:
+def code_lengths(counts: Array) -> Int64Array:
     """Code lengths (alphabet,) of the best prefix code for symbols that occur `counts` times.
 
     The two rarest are joined until one is left; of equally rare ones symbols come before joined ones, then
@@ -168,12 +167,12 @@ def table_bits(packed: Array, alphabet: int) -> int:
     return _WIDTH_BITS + width * alphabet
 
 
-def table_lengths(bits: Array, alphabet: int) -> Ints | None:
+def table_lengths(bits: Array, alphabet: int) -> Int64Array | None:
     """The lengths (alphabet,) in a table of single bits; None for lengths that no code has: over 48 bits, or
     with more codes than there is room for."""
     width = (bits.size - _WIDTH_BITS) // alphabet if alphabet else 0
     shifts = np.arange(width - 1, -1, -1)
-    lengths: Ints = bits[_WIDTH_BITS:].reshape(alphabet, width).astype(np.int64) @ (1 << shifts)
+    lengths: Int64Array = bits[_WIDTH_BITS:].reshape(alphabet, width).astype(np.int64) @ (1 << shifts)
     per_length = np.bincount(lengths)
     if per_length.size > LONGEST_CODE + 1:
         return None

@@ -13,9 +13,11 @@ from typing import Any
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
-from hwsim.errors import CapacityError, Problem, SpecError, UnsupportedError
-from hwsim.files import read_file
-from hwsim.workload.frontends.onnx_graph import Graph, GraphInput, Node, listed, plural
+from hwsim.errors import CapacityError, SpecError, UnsupportedError
+from hwsim.files import read_file, refusal
+from hwsim.units import counted
+from hwsim.workload.frontends.apart import workload_name
+from hwsim.workload.frontends.onnx_graph import Graph, GraphInput, Node, listed
 from hwsim.workload.frontends.onnx_lower import lower_graph
 from hwsim.workload.frontends.onnx_tensors import Beside, read_constant, read_text, type_name
 from hwsim.workload.graph import Source, Workload
@@ -46,22 +48,13 @@ def read_onnx(path: Path, content: bytes, parameters: Mapping[str, int], seed: i
         graph = _read_file(content, beside)
         weights = str(next(iter(beside.sizes))) if beside.sizes else ""
         source = Source(str(path), "onnx", beside.hash(content), weights)
-        return lower_graph(graph, _workload_name(path), source, parameters, seed)
+        return lower_graph(graph, workload_name(path), source, parameters, seed)
     except SpecError as error:
         if any(problem.file for problem in error.problems):
             raise
-        raise _fault(path, str(error)) from None
+        raise refusal(path, str(error)) from None
     except (UnsupportedError, CapacityError) as error:
         raise type(error)(f"{path}: {error}") from None
-
-
-def _fault(path: Path, message: str) -> SpecError:
-    return SpecError(Problem(str(path), 0, 0, "", message))
-
-
-def _workload_name(path: Path) -> str:
-    kept = "".join(c if c.isascii() and (c.isalnum() or c in "_.-") else "_" for c in path.stem)
-    return kept.lstrip("_.-")[:100] or "workload"
 
 
 def _read_file(content: bytes, beside: Beside) -> Graph:
@@ -78,8 +71,8 @@ def _read_file(content: bytes, beside: Beside) -> Graph:
     if proto.functions:
         names = [function.name for function in proto.functions]
         raise UnsupportedError(
-            f"it defines {plural(len(names), 'function')} of its own ({listed(names)}), which hwsim does not "
-            "expand: inline them with onnx.inliner.inline_local_functions and save the file again"
+            f"it defines {counted(len(names), 'function')} of its own ({listed(names)}), which hwsim does "
+            "not expand: inline them with onnx.inliner.inline_local_functions and save the file again"
         )
     opset = max((o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")), default=0)
     if opset < 1:

@@ -138,7 +138,7 @@ class _Attention:
         )
         causal, window, mask = self._read_mask(builder, (*lead, queries, keys))
         result = (*self.scores[:-1], builder.shape(self.v)[-1])
-        inner = label if len(result) == 4 else Label(f"{label.name}.attended", "", label.layer)
+        inner = label if len(result) == 4 else label.part("attended")
         made = builder.attention(inner, q, k, v, mask, scale=self.scale, causal=causal, window=window)
         if len(result) != 4:
             builder.view(label, made, "reshape", result)
@@ -148,7 +148,7 @@ class _Attention:
         if len(shape) == 4:
             return name
         seen = (*lead, *shape[-2:])
-        return builder.view(Label(f"{label.name}.{part}", "", label.layer), name, "reshape", seen)
+        return builder.view(label.part(part), name, "reshape", seen)
 
     def _turned(self, builder: GraphBuilder, label: Label, finder: Finder) -> str:
         """k as [..., S, D]: what it was before it was turned, or turned back."""
@@ -157,10 +157,10 @@ class _Attention:
         found = _before_turning(finder, self.k, wanted)
         if found is None:
             perm = (*range(len(shape) - 2), len(shape) - 1, len(shape) - 2)
-            return builder.transpose(Label(f"{label.name}.keys", "", label.layer), self.k, perm)
+            return builder.transpose(label.part("keys"), self.k, perm)
         if builder.shape(found) == wanted:
             return found
-        return builder.view(Label(f"{label.name}.keys", "", label.layer), found, "reshape", wanted)
+        return builder.view(label.part("keys"), found, "reshape", wanted)
 
     def _read_mask(self, builder: GraphBuilder, scores: Shape) -> tuple[bool, int, str]:
         """(causal, window, mask): a constant mask that says no more than those is left out."""

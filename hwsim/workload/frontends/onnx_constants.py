@@ -6,14 +6,14 @@ Large constants are only rearranged, lazily.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
 from hwsim.errors import SpecError
 from hwsim.tensor.tensor import Array, Shape
 from hwsim.workload import shapes
-from hwsim.workload.frontends.onnx_arithmetic import ARITHMETIC
+from hwsim.workload.frontends.onnx_arithmetic import ARITHMETIC, Fold
 from hwsim.workload.frontends.onnx_graph import (
     Constant,
     Node,
@@ -22,7 +22,6 @@ from hwsim.workload.frontends.onnx_graph import (
     worked_constant,
 )
 
-Fold = Callable[[Node, list[Constant]], Constant]
 MOST_INDICES = 2**20
 
 

@@ -183,7 +183,7 @@ class Lowering:
 
     def part(self, label: Label, part: str) -> Label:
         """An operator that helps to make what `label` names."""
-        return Label(self.unique(f"{label.name}.{part}"), "", label.layer or label.name)
+        return Label(self.unique(f"{label.name}.{part}"), "", label.owner)
 
     def unique(self, name: str) -> str:
         """`name`, or with a number behind it where it is taken."""

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from hwsim.errors import CapacityError, SpecError, UnsupportedError
+from hwsim.units import counted
 from hwsim.workload.builder import GraphBuilder
 from hwsim.workload.frontends.onnx_constants import FOLDS, fold, shape_of
 from hwsim.workload.frontends.onnx_context import Lowering, Whole
 from hwsim.workload.frontends.onnx_control import CONTROL, control_nodes
-from hwsim.workload.frontends.onnx_graph import Graph, Node, plural
+from hwsim.workload.frontends.onnx_graph import Graph, Node
 from hwsim.workload.frontends.onnx_inputs import activation_format, receive
 from hwsim.workload.frontends.onnx_integer_sums import scales_sums
 from hwsim.workload.frontends.onnx_patterns import fuse_patterns
@@ -50,7 +51,7 @@ def lower_graph(
     notes += fuse_patterns(builder, graph.outputs)
     notes += at.notes
     if skipped:
-        notes.append(f"{plural(skipped, 'node')} that no output needs are left out")
+        notes.append(f"{counted(skipped, 'node')} that no output needs are left out")
     if received.old_batch > 1:
         notes.append(f"a dimension of its inputs, {received.old_batch} in the file, is taken as the batch")
     return builder.build(graph.outputs, source, parameters=received.parameters, notes=notes)
@@ -198,11 +199,11 @@ def _refuse_unknown(nodes: Sequence[Node]) -> None:
     counts = Counter(node.type for node in unknown)
     first = {node.type: node.name for node in reversed(unknown)}
     told = ", ".join(
-        f"{kind} ({plural(count, 'node')}, first {first[kind]!r}{_because(kind)})"
+        f"{kind} ({counted(count, 'node')}, first {first[kind]!r}{_because(kind)})"
         for kind, count in counts.items()
     )
     raise UnsupportedError(
-        f"hwsim does not know {plural(len(counts), 'operator type')} of this graph: {told}. Export the "
+        f"hwsim does not know {counted(len(counts), 'operator type')} of this graph: {told}. Export the "
         "network without them (a simplifier may fold them away, a head can run elsewhere), or add them to "
         "LOWER in hwsim/workload/frontends/onnx_table.py"
     )

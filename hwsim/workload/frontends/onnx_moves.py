@@ -8,12 +8,13 @@ import numpy as np
 
 from hwsim.errors import SpecError, UnsupportedError
 from hwsim.tensor.tensor import Array, check_shape, format_shape
+from hwsim.units import counted
 from hwsim.workload import shapes
 from hwsim.workload.builder import Label
 from hwsim.workload.frontends.onnx_arithmetic import broadcast
 from hwsim.workload.frontends.onnx_constants import FLOAT_TYPES, gathered_places, slice_ranges
 from hwsim.workload.frontends.onnx_context import Lowering, Whole
-from hwsim.workload.frontends.onnx_graph import Node, plural, small_constant, worked_constant
+from hwsim.workload.frontends.onnx_graph import Node, small_constant, worked_constant
 
 # Operators that leave whole numbers as they are, or see them under another shape.
 _SEEN = ("Identity", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze")
@@ -155,7 +156,7 @@ def _split(at: Lowering, node: Node) -> None:
         sizes = (*(part,) * (len(node.outputs) - 1), shape[axis] - part * (len(node.outputs) - 1))
     if len(sizes) != len(node.outputs) or sum(sizes) != shape[axis]:
         raise SpecError(f"node {node.name!r} (Split) cuts an axis of {shape[axis]} into {list(sizes)} for "
-                        f"{plural(len(node.outputs), 'output')}")  # fmt: skip
+                        f"{counted(len(node.outputs), 'output')}")  # fmt: skip
     label, start = at.label(node), 0
     for index, (output, size) in enumerate(zip(node.outputs, sizes, strict=True)):
         if output:

@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from hwsim.units import counted
 from hwsim.workload.builder import GraphBuilder, Label
 from hwsim.workload.frontends.onnx_attention import find_attention
 from hwsim.workload.frontends.onnx_finder import Finder, Match, is_pointwise, near
-from hwsim.workload.frontends.onnx_graph import plural
 from hwsim.workload.frontends.onnx_norms import find_norm
 from hwsim.workload.graph import operands
 from hwsim.workload.operators import Elementwise, Operator
@@ -41,7 +41,7 @@ def fuse_patterns(builder: GraphBuilder, outputs: Sequence[str]) -> list[str]:
     _prune(builder, outputs)
     if not found:
         return []
-    told = ", ".join(plural(count, what) for what, count in found.items())
+    told = ", ".join(counted(count, what) for what, count in found.items())
     return [f"put back together from the small operators that the file has for them: {told}"]
 
 

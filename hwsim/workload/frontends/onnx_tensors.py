@@ -18,7 +18,8 @@ from onnx import numpy_helper
 
 from hwsim.errors import SpecError, UnsupportedError
 from hwsim.tensor.tensor import Array, Shape, check_shape
-from hwsim.workload.frontends.onnx_graph import Constant, plural
+from hwsim.units import counted
+from hwsim.workload.frontends.onnx_graph import Constant
 
 # Bytes of an element in `raw_data`, for the types a constant may have.
 _RAW_BYTES = {
@@ -72,7 +73,7 @@ class Beside:
             return digest.hexdigest()
         digest = hashlib.sha256(digest.digest())
         for path in sorted(self.sizes):
-            digest.update(str(path.relative_to(self.folder.resolve())).encode() + b"\0")
+            digest.update(path.relative_to(self.folder.resolve()).as_posix().encode() + b"\0")
             with path.open("rb") as file:
                 while part := file.read(_HASHED):
                     digest.update(part)
@@ -143,7 +144,7 @@ def read_constant(name: str, proto: Any, beside: Beside) -> Constant:
         said = f"{held:,} bytes"
     else:
         count = len(getattr(proto, _TYPED_FIELD.get(kind, "int32_data")))
-        right, said = count == elements, plural(count, "value")
+        right, said = count == elements, counted(count, "value")
     if not right:
         raise SpecError(
             f"tensor {name!r} of shape {list(shape)} and type {kind} must hold {elements:,} elements and "

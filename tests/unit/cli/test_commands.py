@@ -12,7 +12,9 @@ from click.testing import CliRunner
 from hwsim.cli.list import about
 from hwsim.cli.main import main
 from hwsim.cli.output import shortened
-from hwsim.library import names
+from hwsim.explore.outcome import METRICS
+from hwsim.library import find, names
+from hwsim.schema.tree import read_tree
 
 MEASURED = """\
 design,op,dtype,M,N,K,overrides,metric,value
@@ -96,6 +98,7 @@ def test_describe_technology_prints_every_table_with_sources() -> None:
         (["describe", "lenet5", "--set", "rows=1"], "for designs"),
         (["describe", "technology", "--set", "rows=1"], "no options"),
         (["describe", "nowhere/x.yaml"], "no such file"),
+        (["describe", "eie_fifo"], "eie_fifo is a space: hwsim sweep eie_fifo --out STORE"),
     ],
 )
 def test_describe_refuses_with_one_message(arguments: list[str], words: str) -> None:
@@ -106,10 +109,58 @@ def test_describe_refuses_with_one_message(arguments: list[str], words: str) -> 
     assert "\x1b" not in result.stderr
 
 
-@pytest.mark.parametrize("kind", ["design", "workload"])
+@pytest.mark.parametrize("kind", ["design", "workload", "recipe", "space"])
 def test_schema_is_a_json_schema(kind: str) -> None:
     schema = json.loads(shown("schema", kind))
     jsonschema.Draft202012Validator.check_schema(schema)
+
+
+SPACE = {"name": "few", "workloads": ["lenet5"], "designs": ["tpu_v1"]}
+
+
+@pytest.mark.parametrize("name", names("spaces"))
+def test_schema_takes_every_space_that_ships(name: str) -> None:
+    written = read_tree(find("spaces", name).read_text("utf-8"), name)[0].plain()
+    jsonschema.validate(json.loads(json.dumps(written)), json.loads(shown("schema", "space")))
+
+
+@pytest.mark.parametrize(
+    "axis",
+    [
+        [64, 128],
+        ["8 MiB"],
+        {"values": [4, 8], "when": "array.dataflow == ws"},
+        {"low": "2 MiB", "high": "8 MiB", "factor": 2},
+        {"low": 1, "high": 9, "count": 3, "scale": "log"},
+    ],
+)
+def test_schema_takes_each_form_of_an_axis(axis: object) -> None:
+    jsonschema.validate({**SPACE, "axes": {"array.rows": axis}}, json.loads(shown("schema", "space")))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"objectives": ["latency"]},
+        {"objectives": ["latency_s", "latency_s"]},
+        {"workloads": []},
+        {"name": "two words"},
+        {"method": {"kind": "annealing"}},
+        {"method": {"kind": "random"}},
+        {"axes": {"array.rows": {"low": 8, "high": 16}}},
+        {"axes": {"array.rows": {"values": [8], "low": 8, "high": 16, "step": 8}}},
+        {"axis": {}},
+    ],
+)
+def test_schema_refuses_what_a_space_does_not_take(wrong: dict[str, object]) -> None:
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**SPACE, **wrong}, json.loads(shown("schema", "space")))
+
+
+def test_schema_of_a_space_tells_every_metric_and_what_holds_by_default() -> None:
+    said = json.loads(shown("schema", "space"))["properties"]["objectives"]
+    assert all(f"{metric.name}: {metric.sentence}" in said["description"] for metric in METRICS.values())
+    assert said["default"] == ["latency_s", "energy_j", "area_mm2"]
 
 
 def test_names_are_cut_in_the_middle() -> None:
@@ -157,3 +208,18 @@ def test_validate_fails_when_no_row_could_run(tmp_path: Path) -> None:
     assert result.stderr.endswith(
         "hwsim: error: none of the rows could run, so there is nothing to compare\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("header", "told"),
+    [
+        ("m,n,k", "m.csv:2:1: gemm needs M, N, K; rename m, n, k, since case matters in names of columns\n"),
+        ("M,N,KK", "m.csv:2:1: gemm needs K\n"),
+    ],
+)
+def test_validate_knows_columns_by_their_case_and_says_so(tmp_path: Path, header: str, told: str) -> None:
+    row = "systolic_plain,gemm,int8,64,48,32,compute_cycles,1300\n"
+    (tmp_path / "m.csv").write_text(f"design,op,dtype,{header},metric,value\n{row}")
+    result = CliRunner().invoke(main, ["validate", str(tmp_path / "m.csv")])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.endswith(told)

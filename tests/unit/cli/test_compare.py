@@ -166,6 +166,23 @@ def test_wrong_numbers_are_an_error_after_all_is_shown(
     assert "1 of 2 runs failed a check, the first lenet300 on tpu_v1: operator fc1" in result.stderr
 
 
+def test_choices_of_lowering_hold_for_every_run_and_are_shown(compare_here) -> None:
+    plain, lowered = (
+        compare_here("lenet5", "tpu_v1", "gemmini_16", *words, "--out", "out")
+        for words in ((), ("--lower", "conv=im2col"))
+    )
+    assert lowered.exit_code == 0, lowered.stderr
+    said = " ".join(lowered.stdout.split())
+    assert "Lowered conv=im2col, where a network has layers for it" in said
+    assert "Lowered" not in plain.stdout
+    assert line(lowered.stdout, "tpu_v1") != line(plain.stdout, "tpu_v1")
+    page = Path("out", "report.html")
+    drawn_first = page.read_bytes()
+    assert b"<code>conv=im2col</code>" in drawn_first
+    assert CliRunner().invoke(main, ["report", "out"]).exit_code == 0
+    assert page.read_bytes() == drawn_first
+
+
 def test_bad_input_writes_nothing(compare_here, tmp_path: Path) -> None:
     for arguments in (
         ("lenet5", "tpu_v1", "lenet5"),
@@ -173,6 +190,7 @@ def test_bad_input_writes_nothing(compare_here, tmp_path: Path) -> None:
         ("lenet5", "tpu_v1", "--dtype", "int99"),
         ("lenet5", "tpu_v1", "--param", "dtype=3"),
         ("lenet5", "tpu_v1", "--param", "no_such=3"),
+        ("lenet5", "tpu_v1", "--lower", "conv=fft"),
         (),
     ):
         result = compare_here(*arguments)

@@ -12,6 +12,14 @@ from click.testing import CliRunner, Result
 from hwsim.cli.main import main
 from hwsim.workload import load_workload
 
+EMBEDDED = """
+name: words
+inputs: {tokens: {shape: [batch, 3], indices: 100}}
+layers:
+  - {kind: embedding, vocab: 100, width: 8}
+  - {kind: linear, out_features: 4}
+"""
+
 
 @pytest.fixture
 def run_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
@@ -75,6 +83,7 @@ def test_recipes_are_listed_described_and_have_a_schema(run_here) -> None:
         (("lenet5", "-r", "eie", "--param", "width=3"), "there is no parameter 'width'"),
         (("lenet5", "-r", "eie", "--data", "digits"), "the images of digits (test) have 64 elements"),
         (("lenet5", "-r", "eie", "--seed", "-1"), "at least 0"),
+        (("lenet5", "-r", "eie", "--lower", "conv=fft"), "known: direct, im2col, winograd2, winograd4"),
     ],
 )
 def test_bad_input_is_one_message_and_status_2(run_here, words: tuple[str, ...], message: str) -> None:
@@ -83,6 +92,29 @@ def test_bad_input_is_one_message_and_status_2(run_here, words: tuple[str, ...],
     assert done.stdout == ""
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_choices_of_lowering_are_saved_and_told(run_here) -> None:
+    done = run_here("compress", "lenet300", "-r", "share_4bit", "-o", "small", "--lower", "fusion=off",
+                    "--lower", "conv=im2col")  # fmt: skip
+    assert done.exit_code == 0, done.stderr
+    shown = " ".join(done.stdout.split())
+    assert "note pointwise functions are operators of their own" in shown
+    assert "note --lower conv=im2col changes nothing: it found no operator to apply to" in shown
+    assert "elementwise" in {op.kind for op in load_workload("small").operators}
+    assert "elementwise" not in {op.kind for op in load_workload("lenet300").operators}
+
+
+def test_the_rest_is_told_before_and_after_where_its_format_changes(run_here) -> None:
+    Path("words.yaml").write_text(EMBEDDED, encoding="utf-8")
+    done = run_here("compress", "words.yaml", "-r", "int8_per_channel", "-o", "small")
+    assert done.exit_code == 0, done.stderr
+    shown = " ".join(done.stdout.split())
+    assert "times smaller, with 816 B of biases, tables and constants for 3.14 KiB" in shown
+    assert "tables and constants for 3.14" in Path("small", "report.html").read_text(encoding="utf-8")
+    pruned = run_here("compress", "words.yaml", "-r", "prune_90").stdout
+    assert "3.14 KiB of biases, tables and constants" in " ".join(pruned.split())
+    assert "constants for" not in " ".join(pruned.split())
 
 
 def test_a_folder_of_something_else_is_left_alone(run_here) -> None:

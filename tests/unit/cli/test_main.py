@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from click.testing import CliRunner
 
 from hwsim.cli import main as module
 from hwsim.cli.main import main
-from hwsim.cli.output import printable
+from hwsim.cli.output import output_errors, printable
 from hwsim.errors import CapacityError, CheckError, DeadlockError, OutputError, SpecError, UnsupportedError
 
 ROOT = Path(__file__).parents[3]
@@ -223,3 +224,15 @@ assert not loaded, loaded
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120
     )
     assert found.returncode == 0, found.stderr
+
+
+def test_windows_has_another_word_for_a_reader_who_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    def write_to_nobody() -> None:
+        with output_errors():
+            raise OSError(errno.EINVAL, "Invalid argument")
+
+    with pytest.raises(OutputError, match="Invalid argument"):
+        write_to_nobody()
+    monkeypatch.setattr(sys, "platform", "win32")
+    with pytest.raises(BrokenPipeError):
+        write_to_nobody()

@@ -18,7 +18,7 @@ from click.testing import CliRunner
 from hwsim.cli.main import main
 from hwsim.cli.run import read_parameters
 from hwsim.cli.screen import Screen, emit
-from hwsim.cli.summary import percent, span, summary
+from hwsim.cli.summary import _equals, percent, span, summary
 from hwsim.errors import SpecError
 from hwsim.result import Result
 from hwsim.result.bands import ErrorBand, ErrorTable
@@ -115,7 +115,10 @@ def test_the_summary_says_all_that_matters(run_here) -> None:
 @pytest.mark.parametrize("width", [40, 80, 120, 200])
 def test_no_line_is_wider_than_the_terminal(width: int) -> None:
     result = sample_result(workload="w" * 60, synthetic=True)
-    long = replace(result.timing, names=("n" * 90, "a", "b"), resources=("memory", "array" * 5, "delay"))
+    long = replace(
+        result.timing, names=("n" * 90, "a", "b"), resources=("memory", "array" * 5, "delay"),
+        stage_resources=("memory", "memory", "array" * 5, "delay"),
+    )  # fmt: skip
     text = drawn(replace(result, timing=long, folder=Path("/out")), width)
     assert max(len(line) for line in text.splitlines()) <= width
 
@@ -165,6 +168,40 @@ def test_names_from_files_are_neither_markup_nor_control_codes() -> None:
     assert "\r" not in text
     for shown in ("[bold]w\\x1b[2J", "d\\rd", "[red]x[/red]", "a\\x1b]0;title\\x07", "/o\\x1b"):
         assert shown in text
+
+
+def limited(**timing: object) -> str:
+    """What the summary of the sample says of its limit."""
+    result = sample_result(folder=Path("/out"))
+    text = drawn(replace(result, timing=replace(result.timing, **timing)), 200)
+    return next(" ".join(line.split()) for line in text.splitlines() if line.startswith("limited by"))
+
+
+def test_a_limit_that_is_busy_less_than_half_says_what_goes_on_meanwhile() -> None:
+    assert limited() == (
+        "limited by array busy 48.6 %, no resource for half of the time: compute goes on for 48.6 % of it; "
+        "it waits for weights (48.6 %)"
+    )
+    assert limited(servers=(1, 4, 10**9)) == (
+        "limited by memory busy 39.4 %, no resource for half of the time: compute goes on for 48.6 % of it, "
+        "with 1 of 4 array at work; it waits for weights (48.6 %)"
+    )
+    assert limited(makespan_ps=1690) == "limited by array busy 50.3 %"
+
+
+def test_operators_that_are_equal_stand_in_one_row() -> None:
+    """Three convolutions of 1,000, 994 and 986 ps: the last is more than a hundredth shorter."""
+    timing = replace(
+        sample_result().timing, kinds=("conv2d",) * 3, macs=np.array([6, 6, 6]), tiles=np.array([1, 1, 1]),
+        completion_ps=np.array([1000, 1994, 2980]), makespan_ps=2980,
+        bound_ps=np.zeros((3, 3), np.int64), busy_ps=np.full((3, 4), 10, np.int64),
+    )  # fmt: skip
+    assert _equals(timing) == [[0, 1], [2]]
+    assert _equals(replace(timing, macs=np.array([6, 7, 6]))) == [[0], [2], [1]]
+    text = drawn(replace(sample_result(folder=Path("/out")), timing=timing), 100)
+    rows = [" ".join(line.split()) for line in text.splitlines()]
+    assert "Heaviest 3 of 3 operators, equal ones together, 100.0 % of the time" in rows
+    assert any(row.startswith("input:x and 1 like it conv2d 1.99 ns 66.9 % 12 ") for row in rows)
 
 
 def test_a_terminal_without_blocks_gets_ascii() -> None:

@@ -151,3 +151,15 @@ def test_progress_tells_rate_time_left_frontier_and_failures(monkeypatch: pytest
     assert progress.line() == (
         "1,100 of 2,000 points (55 %), 200/s, 4 s left, 12 on the frontier, 7 without figures"
     )
+
+
+@pytest.mark.parametrize(
+    ("command", "words"), [("report", "`hwsim sweep -o STORE` wrote"), ("export", "makes one")]
+)
+def test_a_store_that_is_not_there_says_what_makes_one(command: str, words: str, tmp_path: Path) -> None:
+    more = ["-o", str(tmp_path / "points.csv")] if command == "export" else []
+    done = CliRunner().invoke(main, [command, str(tmp_path / "missing.db"), *more])
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "missing.db: there is no such" in done.stderr
+    assert words in done.stderr
+    assert done.stderr.count("\n") == 1

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from hwsim.arrays import Float64Array
 from hwsim.compress import factors
-from hwsim.tensor.encoding import Float64Array
 
 
 def drawn(*shape: int) -> Float64Array:

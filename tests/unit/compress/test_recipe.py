@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 
 import jsonschema
@@ -150,3 +151,10 @@ def test_weights_with_nan_are_refused_by_every_method_that_reads_them() -> None:
 def test_an_unknown_recipe_is_told(given: object) -> None:
     with pytest.raises(SpecError, match="recipe"):
         load_recipe(given)  # type: ignore[arg-type]
+
+
+def test_names_of_the_package_are_found_where_they_live() -> None:
+    package = import_module("hwsim.compress")  # `hwsim.compress` is the function
+    assert {getattr(package, name).__name__ for name in package.__all__} == set(package.__all__)
+    with pytest.raises(AttributeError, match=r"'hwsim\.compress' has no attribute 'nothing'"):
+        _ = package.nothing

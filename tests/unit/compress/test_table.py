@@ -54,6 +54,27 @@ def test_every_stored_bit_is_in_one_part_of_one_row() -> None:
     assert table.totals.network_ratio == network
 
 
+EMBEDDED = """
+name: words
+inputs: {tokens: {shape: [batch, 3], indices: 100}}
+layers:
+  - {kind: embedding, vocab: 100, width: 8}
+  - {kind: linear, out_features: 4}
+"""
+
+
+def test_tables_of_embeddings_are_counted_in_their_format_before_and_after(tmp_path: Path) -> None:
+    """A table of 800 numbers and a weight of 32, from fp32 to int8 with 4 scales of 32 bits; the bias of
+    4 numbers is fp32 and then int32."""
+    path = tmp_path / "words.yaml"
+    path.write_text(EMBEDDED, encoding="utf-8")
+    before = load_workload(path)
+    table = measure(before, quantise(before, "int8"))
+    assert (table.other_dense_bits, table.other_bits) == (800 * 32 + 4 * 32, 800 * 8 + 4 * 32)
+    assert table.totals.stored_bits == 32 * 8 + 4 * 32
+    assert table.totals.network_ratio == (32 * 32 + 25_728) / (384 + 6_528)
+
+
 def test_scales_of_a_grid_are_stored_too() -> None:
     before = load_workload("lenet5")
     table = measure(before, quantise(before, "int8", per="channel"))

@@ -11,16 +11,6 @@ from hwsim.plan import Component
 KIB = 1024
 
 
-@pytest.fixture(scope="module")
-def at_45() -> Technology:
-    return load_technology("horowitz", 45)
-
-
-@pytest.fixture(scope="module")
-def at_28() -> Technology:
-    return load_technology("horowitz", 28)
-
-
 def sram(banks: int, capacity_bytes: int, width_bits: int = 64) -> Component:
     return Component("buffer", "sram", banks, capacity_bytes, width_bits)
 

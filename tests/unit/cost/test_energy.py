@@ -14,16 +14,6 @@ from hwsim.tensor import FORMATS
 KIB = 1024
 
 
-@pytest.fixture(scope="module")
-def at_45() -> Technology:
-    return load_technology("horowitz", 45)
-
-
-@pytest.fixture(scope="module")
-def at_28() -> Technology:
-    return load_technology("horowitz", 28)
-
-
 def pe(dtype: str = "int8") -> Component:
     return Component("array", "mac", 65536, dtype=dtype)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -97,13 +98,21 @@ def test_the_system_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     facts = read_host(tmp_path)
     assert (facts.cores, facts.base_hz, facts.boost_hz) == (4, 2_500_000_000, 3_900_000_000)
     assert facts.cache == LastCache(12 * 2**20, 4)
+    assert not facts.guessed
     assert facts.copied_bytes_per_s > 0
 
 
 def test_a_system_that_says_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(host, "COPY_BYTES", 2**16)
     monkeypatch.setattr(host, "PRODUCT_SIDE", 8)
+    monkeypatch.delattr(os, "sysconf")
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     facts = read_host(tmp_path)
     assert facts.cores >= 1
-    assert facts.base_hz == 10**9
-    assert device_spec(host_design(facts), tmp_path).vector.width_bits == 128
+    assert (facts.base_hz, facts.memory_bytes, facts.cache) == (10**9, 2**30, LastCache(2**20, 1))
+    assert facts.guessed == {"cores", "flags", "cache", "memory"}
+    text = host_design(facts)
+    assert device_spec(text, tmp_path).vector.width_bits == 128
+    assert text.count("# assumed: the system does not say") == 6
+    assert "/proc" not in text
+    assert "/sys/" not in text

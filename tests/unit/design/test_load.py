@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from hwsim.design import Design, load_design
-from hwsim.design.kinds.systolic import FORMATS, MAX_PES, SystolicSpec
+from hwsim.design.kinds.shared import FORMATS
+from hwsim.design.kinds.systolic import MAX_PES, SystolicSpec
 from hwsim.errors import HwsimError, SpecError
 from hwsim.schema import file_keys
 from hwsim.tensor.formats import FORMATS as KNOWN_FORMATS

@@ -12,10 +12,13 @@ import pytest
 
 from hwsim.design import load_design
 from hwsim.devices import make_device
+from hwsim.devices.eie_matrix import read_matrix, transposed
 from hwsim.errors import CapacityError, UnsupportedError
 from hwsim.library import find
 from hwsim.pipeline import prepare, run, verify
 from hwsim.plan.mapping import StreamMapping
+from hwsim.plan.residency import Contents
+from hwsim.tensor.codecs import interleave
 from hwsim.tensor.storage import Quantisation
 from hwsim.workload import Workload, conv2d, load_workload, matmul, matvec
 from hwsim.workload.builder import GraphBuilder, Label
@@ -218,3 +221,20 @@ def test_plans_are_not_kept_for_ever() -> None:
     for seed in range(140):
         prepare(matvec(4, 6, density=0.5, seed=seed).astype("int16"), device)
     assert len(device._plans) <= 256
+
+
+@pytest.mark.parametrize(("pes", "bits", "word"), [(1, 4, 8), (3, 2, 8), (4, 1, 3), (64, 4, 16)])
+def test_a_matrix_is_counted_as_the_codec_stores_it(pes: int, bits: int, word: int) -> None:
+    workload = matvec(150, 40, density=0.06)
+    (op,) = (op for op in workload.operators if op.kind == "matmul")
+    weights = Contents(workload.tensors[op.inputs[1]])
+    found = read_matrix(op.problem, transposed(op), weights, pes, bits, 15, word)  # type: ignore[arg-type]
+    stored = interleave(workload.values(op.inputs[1]), pes, bits)
+    np.testing.assert_array_equal(found.entries[0], stored.counts.T)
+    np.testing.assert_array_equal(found.padding[0], stored.padding.sum(axis=0))
+    assert pes > 3 or found.padding.sum() > 0
+    words = np.zeros(40, dtype=np.int64)
+    for column in range(40):
+        for begin, end in stored.pointers[:, column : column + 2].tolist():
+            words[column] += len({entry // word for entry in range(begin, end)})
+    np.testing.assert_array_equal(found.words[0], words)

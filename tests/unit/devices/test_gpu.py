@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from hwsim.design.kinds.gpu import GpuSpec
 from hwsim.devices.gpu import GpuDevice
 from hwsim.devices.gpu_blocked import Choice, Job, Side, best_choice, block_demands, memory_bytes
-from hwsim.devices.gpu_conv import conv_plan
-from hwsim.devices.gpu_machine import HeldBlock, clock_share, machine_of, resident_blocks
+from hwsim.devices.gpu_conv import conv_ways, fastest
+from hwsim.devices.gpu_machine import HeldBlock, clock_share, machine_of, rates_of, resident_blocks
 from hwsim.devices.gpu_pipeline import RESIDENT, pool_name
 from hwsim.devices.gpu_tiles import Block
 from hwsim.errors import CapacityError
@@ -39,7 +39,8 @@ def job(m: int, n: int, k: int, *, miss: tuple[float, float] = (0.0, 1.0), **cha
 def simulated(spec: GpuSpec, one: Job, parts: int = 1, block: Block = LARGE) -> Trace:
     device = GpuDevice(spec)
     held = HeldBlock(block, resident_blocks(spec, block, "fp32"))
-    plan = device._columns(block_demands(one, Choice(held, parts, 0.0), machine_of(spec)))
+    rates = rates_of(device.pipeline, spec.calibration)
+    plan = device._columns(block_demands(one, Choice(held, parts, 0.0), machine_of(spec), rates))
     return simulate(join_plans(device.pipeline, [plan], [{}]), "events")
 
 
@@ -280,8 +281,14 @@ def test_winograd_saves_multiplications() -> None:
     [op] = workload.operators
     assert isinstance(op.problem, Conv2d)
     direct = job(8 * 56 * 56, 64, 64 * 9)
-    plan = conv_plan(op.problem, direct, machine_of(small_gpu()))
-    assert plan.job.share == pytest.approx({36: 0.9, 16: 0.9 * 0.8}[plan.job.batch])
+    ways = conv_ways(op.problem, direct, machine_of(small_gpu()))
+    job_of = {way.minimal: way.job for way in ways}
+    assert {minimal: (one.batch, one.share) for minimal, one in job_of.items()} == {
+        0: (1, 1.0),
+        2: (16, pytest.approx(0.9 * 0.8)),
+        4: (36, pytest.approx(0.9)),
+    }
+    assert ways[fastest(ways, rates_of(GpuDevice(small_gpu()).pipeline, small_gpu().calibration))[0]].minimal
     strided = conv2d(8, 64, 56, 56, 64, 3, pad=1, stride=2, dtype="fp32")
     assert mac_count(only_plan(small_gpu(), strided)) == strided.operators[0].macs
 
@@ -338,9 +345,9 @@ def test_products_keep_the_rules(m: int, n: int, k: int, dtype: str, state: bool
 
 def test_the_library_takes_the_tile_that_its_closed_form_says() -> None:
     spec, one = small_gpu(), job(200, 300, 4000)
-    chosen = best_choice(one, machine_of(spec))
-    assert chosen.held in machine_of(spec).blocks["fp32"]
     device = GpuDevice(spec)
+    chosen = best_choice(one, machine_of(spec), rates_of(device.pipeline, spec.calibration))
+    assert chosen.held in machine_of(spec).blocks["fp32"]
     plan = device._columns(block_demands(one, chosen, machine_of(spec)))
     simulated_s = simulate(join_plans(device.pipeline, [plan], [{}]), "fast").makespan_ps * 1e-12
     assert chosen.seconds == pytest.approx(simulated_s, rel=0.1)

@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 
 import hwsim
+from hwsim.devices import chooses_by_rates, make_device
 from hwsim.explore.evaluate import Evaluator, run_arguments
 from hwsim.explore.space import Space, load_space
+from hwsim.preparation import prepare
+from tests.kept import forget
 
 SYSTOLIC = """
 name: arrays
@@ -39,6 +42,28 @@ axes:
   fifo_depth: {values: [2, 8], when: design == eie_64pe}
 """
 
+# One family but for the last axis: what is shared must not remember the rates of whoever came first.
+RATES = """
+name: rates
+workloads: [resnet18, tpu_lstm1]
+designs: [tpu_v1]
+axes:
+  weight_memory.bandwidth: [1 GB/s, 34 GB/s, 4 TB/s, unlimited]
+  clock: [20 MHz, 700 MHz]
+  host_link.bandwidth: [1 GB/s, unlimited]
+  unified_buffer.size: [400 KiB, 24 MiB]
+"""
+
+# The same of chips that plan for the rate of their memory. cublas_8's tiles of recurrent layers wait for it.
+MEMORIES = """
+name: memories
+workloads: [resnet18, tpu_lstm1]
+designs: [v100, titan_x_pascal, xeon_e5_2699v3, knl_7250]
+axes:
+  memory.bandwidth: [5 GB/s, 50 GB/s, 400 GB/s, 3 TB/s]
+  cores.clock: {values: [1 GHz, 1.2 GHz], when: design == knl_7250}
+"""
+
 
 def space(folder: Path, text: str) -> Space:
     path = folder / "space.yaml"
@@ -46,7 +71,7 @@ def space(folder: Path, text: str) -> Space:
     return load_space(path)
 
 
-@pytest.mark.parametrize(("text", "count"), [(SYSTOLIC, 60), (OTHERS, 40)])
+@pytest.mark.parametrize(("text", "count"), [(SYSTOLIC, 60), (OTHERS, 40), (RATES, 40), (MEMORIES, 24)])
 def test_points_equal_runs_to_the_last_bit(tmp_path: Path, text: str, count: int) -> None:
     found = space(tmp_path, text)
     draw = np.random.default_rng(7)
@@ -60,12 +85,43 @@ def test_points_equal_runs_to_the_last_bit(tmp_path: Path, text: str, count: int
             with pytest.raises(hwsim.HwsimError, match=re.escape(outcomes.reasons[i])):
                 hwsim.run(*named, **given)  # type: ignore[arg-type]
             continue
+        forget()  # a run must not meet what the points have made
         run = hwsim.run(*named, **given)  # type: ignore[arg-type]
         assert outcomes.limits[i] == run.limit
         for name in (
             "latency_s", "energy_j", "area_mm2", "average_power_w", "throughput_per_s", "utilization",
         ):  # fmt: skip
             assert outcomes.metrics[name][i] == getattr(run, name), (name, given)
+
+
+def test_rates_choose_different_plans(tmp_path: Path) -> None:
+    """So that the test above compares different things: of one family, plans and limits change with rates."""
+    found = space(tmp_path, RATES)
+    rows = found.grid(0, found.total)
+    totals, chosen = Evaluator(found), set()
+    outcomes = totals.evaluate(rows)
+    assert len(set(outcomes.limits)) > 3
+    for row in rows.tolist():
+        given = run_arguments(found, found.texts(row))
+        if given["workload"] == "resnet18" and "unified_buffer.size=400 KiB" in str(given["overrides"]):
+            design = hwsim.load_design("tpu_v1", given["overrides"])  # type: ignore[arg-type]
+            device = make_device(design.device_spec)
+            plans = prepare(hwsim.load_workload("resnet18").astype("int8"), device).plans
+            chosen.add(tuple(plan.mapping for plan in plans))
+    assert len(chosen) > 1
+
+
+@pytest.mark.parametrize(("name", "network"), [("v100", "resnet18"), ("titan_x_pascal", "tpu_lstm1")])
+def test_memories_choose_different_plans_of_one_family(name: str, network: str) -> None:
+    graph = hwsim.load_workload(network).astype("fp32")
+    families, chosen = set(), set()
+    for bandwidth in ("5 GB/s", "3 TB/s"):
+        device = make_device(hwsim.load_design(name, (f"memory.bandwidth={bandwidth}",)).device_spec)
+        assert chooses_by_rates(device)
+        families.add(device.family)
+        chosen.add(tuple(plan.demands.tobytes() for plan in prepare(graph, device).plans))
+    assert len(families) == 1
+    assert len(chosen) == 2
 
 
 def test_what_follows_from_metrics(tmp_path: Path) -> None:

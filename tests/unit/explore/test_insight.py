@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from hwsim.explore.axes import Axis
-from hwsim.explore.insight import NOUNS, insight, spoken
+from hwsim.explore.insight import insight, spoken
 from hwsim.explore.outcome import METRICS, NO_ROOM, OK, UNSUPPORTED
+from hwsim.explore.quality import TEST_IMAGES
 from hwsim.explore.stored import Points
 
 BEST = (
@@ -118,10 +119,31 @@ def test_workloads_are_never_compared() -> None:
     assert any(said.startswith("Balanced for cnn") for said in found.sentences)
     assert set(found.effects) == {(w, o) for w in ("mlp", "cnn") for o in ("latency_s", "area_mm2")}
     assert [e.axis for e in found.effects["cnn", "area_mm2"]] == ["rows"]
-    assert (
-        "Area depends most on: mlp: rows (100 % of what varies); cnn: rows (100 % of what varies)."
-        in found.sentences
-    )
+    assert "Area depends most on rows (100 % of what varies), for each workload." in found.sentences
+
+
+def test_workloads_of_which_the_same_is_said_stand_together() -> None:
+    networks = axis("workload", "mlp", "cnn", "lstm", kind="workload")
+    places = [[w, r, b] for w in range(3) for r in range(2) for b in range(2)]
+    by_rows, by_bandwidth = [1e-3, 1e-3, 2e-3, 2e-3], [1e-3, 2e-3, 1e-3, 2e-3]
+    found = insight(
+        points_of(
+            [networks, axis("rows", "32", "64"), axis("bandwidth", "1", "2")], places,
+            objectives=("latency_s",), latency_s=[*by_bandwidth, *by_rows, *by_bandwidth],
+        )
+    )  # fmt: skip
+    said = "bandwidth (100 % of what varies) for mlp and lstm; rows (100 %) for cnn."
+    assert found.sentences[-1] == f"Latency depends most on {said}"
+
+
+def test_points_that_a_search_chose_are_no_even_sample() -> None:
+    rows, bandwidth = axis("rows", *map(str, range(10))), axis("bandwidth", "1", "2")
+    grid = [[r, b] for r in range(10) for b in range(2)]
+    searched = [*grid, *([[9, 1]] * 200)]
+    for places, uneven in ((grid, False), (searched, True)):
+        latency_s = [1e-3 * (1 + r) for r, _ in places]
+        found = insight(points_of([rows, bandwidth], places, objectives=("latency_s",), latency_s=latency_s))
+        assert any("unevenly" in sentence for sentence in found.sentences) is uneven
 
 
 def test_one_objective_has_a_best_point() -> None:
@@ -150,7 +172,7 @@ def test_nothing_to_say() -> None:
 
 
 def test_every_metric_has_words_and_a_unit() -> None:
-    assert set(NOUNS) == set(METRICS)
+    assert len({metric.noun for metric in METRICS.values()}) == len(METRICS)
     said = {name: spoken(name, 0.5) for name in METRICS}
     assert said["latency_s"] == "500 ms"
     assert said["energy_delay_js"] == "500 mJs"
@@ -164,3 +186,25 @@ def test_every_metric_has_words_and_a_unit() -> None:
 @pytest.mark.parametrize("value", [float("inf"), 1e300])
 def test_figures_without_bound_are_written(value: float) -> None:
     assert spoken("throughput_per_s", value) == f"{value:.3g} inferences/s"
+
+
+def test_a_metric_that_no_point_has_is_said_with_the_reason() -> None:
+    """Accuracy is asked for and unknown: a constraint on it excludes all, an objective of it has no best."""
+    said = f"No point has accuracy: {METRICS['accuracy'].known}."
+    asked = machine(constraints=("accuracy >= 0.9", "area_mm2 <= 60"), violations=[1] * 6)
+    assert asked.why_no_answer() == (
+        "space made: none of 6 points meets its constraints: `accuracy >= 0.9` excludes 5, `area_mm2 <= 60` "
+        f"excludes 1; no point has accuracy: {METRICS['accuracy'].known}"
+    )
+    assert said in insight(asked).sentences
+    wanted = machine(objectives=("latency_s", "accuracy"))
+    assert wanted.why_no_answer() == (
+        "space made: none of 6 points has accuracy, which the space asks for; " + METRICS["accuracy"].known
+    )
+    assert said in insight(wanted).sentences
+    assert not any("No point has" in sentence for sentence in insight(machine()).sentences)
+
+
+def test_who_has_accuracy_is_told_by_name() -> None:
+    assert all(name in METRICS["accuracy"].known for name in TEST_IMAGES)
+    assert METRICS["accuracy"].known.count("digits") == len(TEST_IMAGES)

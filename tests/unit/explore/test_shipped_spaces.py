@@ -39,7 +39,7 @@ def test_the_four_studies_ship() -> None:
 def test_shipped_spaces_have_points_that_equal_runs(name: str) -> None:
     space = load_space(name)
     assert space.name == name
-    assert make_method(space).most <= 1000
+    assert make_method(space).most <= 20_000  # half a minute
     rows = quick(space)
     assert rows[0] != rows[1]
     outcomes = Evaluator(space).evaluate(np.array(rows))

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 import os
-import resource
 import sqlite3
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 
 import numpy as np
 import pytest
@@ -21,6 +20,7 @@ from hwsim.explore import store as store_module
 from hwsim.explore.outcome import METRICS, OK, Found, Outcomes, outcomes
 from hwsim.explore.space import Space, load_space
 from hwsim.explore.store import Store
+from hwsim.explore.store_file import uri
 from hwsim.explore.stored import load_points, load_sweep, to_csv
 from tests.conftest import ROOT
 from tests.sweeps import Quick, write_space
@@ -236,6 +236,7 @@ def test_a_full_store_keeps_what_it_has(space: Space, tmp_path: Path) -> None:
 
 def test_a_file_that_may_not_grow_keeps_what_it_has(tmp_path: Path) -> None:
     """In a process of its own, whose files end at 200 kB: the system refuses, not SQLite."""
+    resource = pytest.importorskip("resource", reason="Windows limits no file's size")
     path = write_space(tmp_path)
     program = (
         "import sys; from hwsim.explore import sweep; from tests.sweeps import Quick; "
@@ -255,6 +256,19 @@ def test_a_file_that_may_not_grow_keeps_what_it_has(tmp_path: Path) -> None:
     connection.close()
 
 
+@pytest.mark.parametrize(
+    ("path", "address"),
+    [
+        (PurePosixPath("/home/a b/50%?.db"), "file:///home/a%20b/50%25%3F.db"),
+        (PureWindowsPath(r"C:\Users\a b\s.db"), "file:///C:/Users/a%20b/s.db"),
+        (PureWindowsPath(r"\\host\share\s.db"), "file:////host/share/s.db"),
+    ],
+)
+def test_sqlite_is_given_addresses_that_it_reads(path: PurePath, address: str) -> None:
+    """As in section 3.1 of sqlite.org/uri.html, where an authority may only be empty or localhost."""
+    assert uri(path) == address
+
+
 @contextmanager
 def as_nobody() -> Iterator[None]:
     """Root may write anywhere, so it must not be root who tries."""
@@ -267,6 +281,7 @@ def as_nobody() -> Iterator[None]:
         os.seteuid(mine)
 
 
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="rights of folders are POSIX's")
 def test_read_only_folders_and_files_are_told_and_can_be_read(space: Space) -> None:
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made) / "kept"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections import Counter
@@ -13,10 +14,10 @@ import numpy as np
 import pytest
 
 import tests.sweeps
+from hwsim.arrays import Int64Array
 from hwsim.errors import CheckError, HwsimError, SpecError
-from hwsim.explore import crew as crew_module
+from hwsim.explore import fork_server
 from hwsim.explore import sweep as sweep_module
-from hwsim.explore.axes import IntArray
 from hwsim.explore.check import COMPARED, check_point
 from hwsim.explore.crew import Processes, Report
 from hwsim.explore.dispatch import BATCH_S, LARGEST, TRIES, Dispatch
@@ -195,7 +196,7 @@ def test_the_points_that_are_run_again_are_the_same_whoever_evaluates(space: Pat
             ("area_mm2 <= 200", "area_mm2 <= 0"),
             r"none of 720 points meets its constraints: `area_mm2 <= 0` exc",
         ),
-        (("latency_s, energy_j", "sqnr_db, accuracy"), "none of 720 points has sqnr_db and accuracy"),
+        (("latency_s, energy_j", "sqnr_db, utilization"), "none of 720 points has sqnr_db and utilization"),
         (
             ("area_mm2 <= 200", "array.rows > 99"),
             "has no point left: of 1,024, `array.rows > 99` excludes 1,024",
@@ -255,10 +256,10 @@ class Hand:
 
     def __init__(self, size: int = 2, deaths: int = 0) -> None:
         self.size, self.deaths = size, deaths
-        self.out: list[tuple[int, IntArray]] = []
-        self.batches: list[IntArray] = []
+        self.out: list[tuple[int, Int64Array]] = []
+        self.batches: list[Int64Array] = []
 
-    def submit(self, ticket: int, indices: IntArray) -> None:
+    def submit(self, ticket: int, indices: Int64Array) -> None:
         self.out.append((ticket, indices))
         assert len(self.out) <= self.size
         self.batches.append(indices)
@@ -275,7 +276,7 @@ class Hand:
         self.out.clear()
 
 
-def dispatched(crew: Hand, count: int) -> list[tuple[IntArray, tuple[str, ...], Outcomes]]:
+def dispatched(crew: Hand, count: int) -> list[tuple[Int64Array, tuple[str, ...], Outcomes]]:
     rows = np.arange(count, dtype=np.int64)[:, None]
     dispatch, found = Dispatch(crew), []
     dispatch.add(rows[: count // 3], [str(i) for i in range(count // 3)])
@@ -317,12 +318,10 @@ def test_a_batch_is_tried_again_and_then_each_point_alone(deaths: int, faults: i
 def test_threads_are_bounded_where_points_are_evaluated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setenv("NUMBA_NUM_THREADS", "7")
-    with crew_module._as_library():
-        assert {
-            name: crew_module.os.environ[name] for name in crew_module.ONE_THREAD
-        } == crew_module.ONE_THREAD
-    assert "OMP_NUM_THREADS" not in crew_module.os.environ
-    assert crew_module.os.environ["NUMBA_NUM_THREADS"] == "7"
+    with fork_server._as_library():
+        assert {name: os.environ[name] for name in fork_server.ONE_THREAD} == fork_server.ONE_THREAD
+    assert "OMP_NUM_THREADS" not in os.environ
+    assert os.environ["NUMBA_NUM_THREADS"] == "7"
 
 
 def test_closing_a_crew_ends_its_processes(space: Path) -> None:

@@ -18,13 +18,13 @@ from hwsim.plan.mapping import AttentionMapping
 from tests.cached_products import (
     attention,
     check,
-    each,
     plan_of,
     prepared,
     tile_again,
     with_demand,
     without_tile,
 )
+from tests.changed_plans import each
 
 CASES: dict[str, tuple[dict[str, Any], str]] = {
     "cores": ({"heads": 4, "groups": 2, "queries": 70, "keys": 90, "causal": True}, "generic_x86"),

@@ -26,7 +26,6 @@ from hwsim.workload import Workload
 from tests.cached_products import (
     check,
     convolution,
-    each,
     plan_of,
     prepared,
     product,
@@ -34,6 +33,7 @@ from tests.cached_products import (
     with_demand,
     without_tile,
 )
+from tests.changed_plans import each
 
 # Name -> network, design, and how it is cut there.
 CASES: dict[str, tuple[Callable[[], Workload], str, type[TileMapping]]] = {

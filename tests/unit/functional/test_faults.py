@@ -16,12 +16,12 @@ import hwsim.functional.verify as route
 from hwsim.design import load_design
 from hwsim.devices import make_device
 from hwsim.errors import UnsupportedError, VerificationError
-from hwsim.functional import verify_program
 from hwsim.pipeline import Prepared, prepare, run, verify
-from hwsim.plan import Plan, join_plans
+from hwsim.plan import Plan
 from hwsim.result import Verification
 from hwsim.workload import Source, Workload
 from hwsim.workload.builder import GraphBuilder, Label
+from tests.changed_plans import Change, each, verify_changed
 
 FORMATS = Path(__file__).parents[2] / "formats.yaml"
 PRODUCT = "y"
@@ -44,37 +44,20 @@ def prepared(*overrides: str) -> tuple[Workload, Prepared]:
     return workload, prepare(workload, device)
 
 
-def check(change: Callable[[Plan], Plan], *overrides: str, bits: int = 32) -> Verification:
-    """Verify the network with one plan changed; waits do not matter to numbers."""
+def check(change: Change, *overrides: str, bits: int = 32) -> Verification:
+    """Verify the network with one plan changed."""
     workload, right = prepared(*overrides)
     place = [op.name for op in right.schedule.operators].index(PRODUCT)
-    plans = [change(plan) if i == place else plan for i, plan in enumerate(right.plans)]
-    program = join_plans(right.program.pipeline, plans, [{} for _ in plans])
-    return verify_program(workload, right.schedule, program, accumulator_bits=bits)
+    return verify_changed(workload, right, place, change, accumulator_bits=bits)
 
 
-def caught(change: Callable[[Plan], Plan], *overrides: str) -> VerificationError:
+def caught(change: Change, *overrides: str) -> VerificationError:
     with pytest.raises(VerificationError) as told:
         check(change, *overrides)
     return told.value
 
 
-def each(plan: Plan) -> Plan:
-    """The same plan with a kind of its own for every tile, so that one tile alone can be changed."""
-    kinds = plan.kind_of_tile
-    return replace(
-        plan,
-        kind_of_tile=np.arange(len(kinds), dtype=np.int32),
-        demands=plan.demands[:, kinds].copy(),
-        takes=plan.takes[:, kinds].copy(),
-        frees=plan.frees[:, kinds].copy(),
-        actions={},
-    )
-
-
-def with_demand(
-    stage: str, tile: int, amount: int | None = None, of: int | None = None
-) -> Callable[[Plan], Plan]:
+def with_demand(stage: str, tile: int, amount: int | None = None, of: int | None = None) -> Change:
     """One tile asks `amount` of a stage, or as much as tile `of` does."""
 
     def change(plan: Plan) -> Plan:
@@ -88,7 +71,7 @@ def with_demand(
     return change
 
 
-def with_slot(pool: str, tile: int, taken: bool) -> Callable[[Plan], Plan]:
+def with_slot(pool: str, tile: int, taken: bool) -> Change:
     def change(plan: Plan) -> Plan:
         found = each(plan)
         takes = found.takes.copy()

@@ -16,13 +16,14 @@ from hwsim.devices import make_device
 from hwsim.errors import UnsupportedError, VerificationError
 from hwsim.functional import activations, execute, verify_program
 from hwsim.pipeline import prepare, run, verify
-from hwsim.plan import Plan, join_plans
+from hwsim.plan import Plan
 from hwsim.plan.mapping import StepMapping
 from hwsim.plan.residency import scratch_bytes
 from hwsim.result import Verification
 from hwsim.tensor.storage import Quantisation
 from hwsim.workload import Workload
 from hwsim.workload.operators import Recurrent
+from tests.changed_plans import Change, each, verify_changed
 from tests.recurrent_layers import CELLS, FORMS, OPTIONS, layer
 
 FORMATS = Path(__file__).parents[2] / "formats.yaml"
@@ -184,32 +185,17 @@ def test_images_cannot_be_stacked_along_the_steps() -> None:
 
 
 def caught(
-    change: Callable[[Plan], Plan], *overrides: str, cell: str = "lstm", form: Any = "stepwise", **more: Any
+    change: Change, *overrides: str, cell: str = "lstm", form: Any = "stepwise", **more: Any
 ) -> VerificationError:
     """What verification says of an LSTM, or another cell, whose plan was changed."""
     net = layer(cell, form, **more)
     device = make_device(load_design(FORMATS, overrides).device_spec)
     right = prepare(net, device)
     at = [isinstance(plan.mapping, StepMapping) for plan in right.plans].index(True)
-    plans = [change(plan) if i == at else plan for i, plan in enumerate(right.plans)]
-    program = join_plans(right.program.pipeline, plans, [{} for _ in plans])
     with pytest.raises(VerificationError) as told:
-        verify_program(net, right.schedule, program, accumulator_bits=32)
+        verify_changed(net, right, at, change)
     assert told.value.operator == "cells"
     return told.value
-
-
-def each(plan: Plan) -> Plan:
-    """A kind of its own for every tile."""
-    kinds = plan.kind_of_tile
-    return replace(
-        plan,
-        kind_of_tile=np.arange(len(kinds), dtype=np.int32),
-        demands=plan.demands[:, kinds].copy(),
-        takes=plan.takes[:, kinds].copy(),
-        frees=plan.frees[:, kinds].copy(),
-        actions={},
-    )
 
 
 def step_tiles(plan: Plan) -> int:
@@ -217,7 +203,7 @@ def step_tiles(plan: Plan) -> int:
     return plan.mapping.step_tiles
 
 
-def with_pool(pool: str, taken: bool, tile: Callable[[Plan], int]) -> Callable[[Plan], Plan]:
+def with_pool(pool: str, taken: bool, tile: Callable[[Plan], int]) -> Change:
     def change(plan: Plan) -> Plan:
         found = each(plan)
         takes = found.takes.copy()
@@ -227,7 +213,7 @@ def with_pool(pool: str, taken: bool, tile: Callable[[Plan], int]) -> Callable[[
     return change
 
 
-def with_demand(stage: str, amount: int, tile: Callable[[Plan], int]) -> Callable[[Plan], Plan]:
+def with_demand(stage: str, amount: int, tile: Callable[[Plan], int]) -> Change:
     def change(plan: Plan) -> Plan:
         found = each(plan)
         demands = found.demands.copy()

@@ -8,27 +8,12 @@ import pytest
 
 from hwsim.pipeline import run
 from hwsim.result import Result
-from hwsim.workload import Workload
 from hwsim.workload.operators import Elementwise, Matmul, Softmax
-from tests.networks import network, operator
+from tests.networks import network, operator, sandwich
 
 PAIR = Path(__file__).parents[2] / "pair.yaml"
 TINY = Path(__file__).parents[2] / "tiny.yaml"
 ON_CPU = ("placement.softmax=cpu",)
-
-
-def sandwich() -> Workload:
-    """A softmax between two products: x is 24 bytes, h and s 32, y 16."""
-    return network(
-        {"x": (4, 6)},
-        {"w1": (6, 8), "w2": (8, 4)},
-        [
-            (operator(Matmul(1, 4, 8, 6), "x w1", "h"), (4, 8)),
-            (operator(Softmax(4, 8), "h", "s"), (4, 8)),
-            (operator(Matmul(1, 4, 4, 8), "s w2", "y"), (4, 4)),
-        ],
-        ["y"],
-    )
 
 
 def completions(result: Result) -> dict[str, int]:

@@ -13,11 +13,10 @@ from hypothesis import strategies as st
 from hwsim.design import load_design
 from hwsim.devices import make_device
 from hwsim.devices.systolic import SystolicDevice
-from hwsim.devices.systolic_shared import Candidate, asked
+from hwsim.devices.systolic_pipeline import asked
 from hwsim.errors import CapacityError
 from hwsim.pipeline import Prepared, prepare
 from hwsim.plan import Plan
-from hwsim.plan.mapping import GemmMapping
 from hwsim.plan.residency import Operand, Residency
 from hwsim.workload import load_workload, matmul
 from hwsim.workload.lowering import plain_attention
@@ -50,7 +49,8 @@ def prepared(workload: str, override: str) -> tuple[Prepared, SystolicDevice]:
 def floor_ps(device: SystolicDevice, plan: Plan) -> int:
     """What a mapping is chosen by."""
     amounts = asked(plan, not device.spec.array.double_buffer)
-    return Candidate(GemmMapping(1, 1, 1, 1, 1, 1, 1), plan, amounts).floor_ps(device.pipeline)[0]
+    resources = device.pipeline.resources
+    return max(r.duration_ps(amount) for r, amount in zip(resources, amounts, strict=True))
 
 
 @pytest.mark.parametrize("workload", ["lenet5", "alexnet", "resnet18", "mobilenet_v1", SEQUENCE.name])
