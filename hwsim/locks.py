@@ -30,8 +30,8 @@ class Lock:
 
         if not self._file.parent.is_dir():  # filelock would make it
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(self._file.parent))
-        # It would also try for ever in a folder that takes no files and says so oddly, such as /proc.
-        os.close(os.open(self._file, os.O_RDWR | os.O_CREAT, 0o644))
+        if self._stays:  # it would try for ever in a folder that takes no files and says so oddly, as /proc
+            os.close(os.open(self._file, os.O_RDWR | os.O_CREAT, 0o644))
         try:
             self._lock.acquire(blocking=wait, poll_interval=_POLL_S)
         except Timeout:

@@ -90,7 +90,7 @@ def test_the_page_says_what_the_run_found(tmp_path: Path) -> None:
     for words in (
         "sample on machine", "batch 2, int8, rows=2", "Synthetic workload", "1.75 ns", "2 cycles at 1 GHz",
         "1.14 G/s", "203 pJ", "102 pJ each", "2.6 % of it leakage", "116 mW",
-        "published: 1 W idle, 2 W busy", "2 mm\u00b2", "memory", "array", "busy 48.6 %", "10 MAC",
+        "published: 1 W idle, 2 W busy", "2 mm\u00b2", "memory", "array", "the busiest, 48.6 %", "10 MAC",
         "the arithmetic was not executed",
         "a note", "refresh", "2 tensors had no room on chip", "t1, t2", "horowitz", "row 1", "row 4",
         "ab" * 32, "sample.yaml", "batch = 2", "input:x", 'fc, "two"',
