@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from hwsim.errors import (
     VerificationError,
 )
 from hwsim.pipeline import run
+from hwsim.progress import Progress
 from hwsim.result import Result
 from hwsim.result.comparison import (
     FAULT,
@@ -39,7 +40,6 @@ from hwsim.tensor.formats import find_format
 from hwsim.workload import Workload, load_with
 from hwsim.workload.graph import multiplied
 
-Progress = Callable[[int, int], None]
 Given = str | Path | Workload
 Machine = str | Path | Design
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,13 +9,12 @@ from hwsim.compress.accuracy import accuracy, load_labelled
 from hwsim.compress.lowering import Given, read_choices, with_choices
 from hwsim.compress.recipe import Recipe, apply_recipe, load_recipe
 from hwsim.compress.table import CompressionTable, Measuring, measure
+from hwsim.progress import Progress
 from hwsim.report import Origin, draw_compression
 from hwsim.version import __version__
 from hwsim.workload import load_with
 from hwsim.workload.folder import PAGE, TABLE, save_workload
 from hwsim.workload.graph import Workload
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
+from hwsim.arrays import Float64Array, Int64Array
 from hwsim.design import load_design
 from hwsim.errors import HwsimError, Problem, SpecError
 from hwsim.explore.expressions import Condition, read_condition, read_number
@@ -20,7 +21,6 @@ from hwsim.tensor.formats import find_format
 from hwsim.units import DIMENSIONS, parse_quantity
 from hwsim.workload import load_workload
 
-IntArray = NDArray[np.int64]
 NO_RECIPE = "none"
 CHOICES = ("workload", "design", "dtype", "weight_dtype", "recipe")
 PARAMETER = "workload."
@@ -34,10 +34,10 @@ class Axis:
     name: str
     kind: str
     values: tuple[str, ...]
-    numbers: NDArray[np.float64] | None
+    numbers: Float64Array | None
     when: Condition | None = None
 
-    def column(self, indices: IntArray) -> NDArray[np.generic]:
+    def column(self, indices: Int64Array) -> NDArray[np.generic]:
         """(n,) numbers or words of so many indices."""
         if self.numbers is not None:
             return self.numbers[indices]

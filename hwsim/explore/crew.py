@@ -16,8 +16,8 @@ from multiprocessing.connection import Pipe, wait
 from multiprocessing.process import BaseProcess
 from typing import Protocol
 
+from hwsim.arrays import Int64Array
 from hwsim.errors import HwsimError
-from hwsim.explore.axes import IntArray
 from hwsim.explore.fork_server import start_process
 from hwsim.explore.outcome import Outcomes
 from hwsim.explore.worker import Factory, evaluated, serve
@@ -52,7 +52,7 @@ class Crew(Protocol):
     @property
     def retries(self) -> bool: ...
 
-    def submit(self, ticket: int, indices: IntArray) -> None:
+    def submit(self, ticket: int, indices: Int64Array) -> None:
         """Take a batch, points (n, axes). Never more than `size` at once."""
 
     def wait(self) -> list[Report]:
@@ -70,9 +70,9 @@ class Alone:
 
     def __init__(self, factory: Factory) -> None:
         self._evaluator = cache(factory)  # made when there is something to evaluate
-        self._taken: list[tuple[int, IntArray]] = []
+        self._taken: list[tuple[int, Int64Array]] = []
 
-    def submit(self, ticket: int, indices: IntArray) -> None:
+    def submit(self, ticket: int, indices: Int64Array) -> None:
         self._taken.append((ticket, indices))
 
     def wait(self) -> list[Report]:
@@ -94,7 +94,7 @@ class Processes:
         self._members: list[_Member] = []
         self._false_starts = 0
 
-    def submit(self, ticket: int, indices: IntArray) -> None:
+    def submit(self, ticket: int, indices: Int64Array) -> None:
         member = next((m for m in self._members if m.ticket is None), None)
         if member is None:
             member = self._hire()

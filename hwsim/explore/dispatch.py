@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hwsim.explore.axes import IntArray
+from hwsim.arrays import Int64Array
 from hwsim.explore.crew import Crew, Report
 from hwsim.explore.outcome import FAULT, Found, Outcomes, outcomes
 
@@ -21,7 +21,7 @@ _GROWTH = 4  # from one batch to the next, at most: the first ones compile
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    rows: IntArray
+    rows: Int64Array
     keys: tuple[str, ...]
     tries: int = 0
     begun: float = 0.0
@@ -32,7 +32,7 @@ class Dispatch:
 
     def __init__(self, crew: Crew) -> None:
         self._crew = crew
-        self._waiting: deque[tuple[IntArray, tuple[str, ...]]] = deque()
+        self._waiting: deque[tuple[Int64Array, tuple[str, ...]]] = deque()
         self._again: deque[_Batch] = deque()
         self._out: dict[int, _Batch] = {}
         self._ticket = 0
@@ -48,7 +48,7 @@ class Dispatch:
     def busy(self) -> bool:
         return bool(self._count or self._again or self._out)
 
-    def add(self, rows: IntArray, keys: list[str]) -> None:
+    def add(self, rows: Int64Array, keys: list[str]) -> None:
         """Points (n, axes) to be evaluated."""
         if len(rows):
             self._waiting.append((rows, tuple(keys)))
@@ -62,7 +62,7 @@ class Dispatch:
             self._out[self._ticket] = _Batch(batch.rows, batch.keys, batch.tries, time.monotonic())
             self._crew.submit(self._ticket, batch.rows)
 
-    def receive(self) -> list[tuple[IntArray, tuple[str, ...], Outcomes]]:
+    def receive(self) -> list[tuple[Int64Array, tuple[str, ...], Outcomes]]:
         """Points, their keys and what they came to: of at least one batch, unless members died."""
         found = []
         for report in self._crew.wait():
@@ -78,7 +78,7 @@ class Dispatch:
         """The next points in order, and no more of them than leaves some for the other members."""
         share = -(-self._count // self._crew.size)
         count = min(self._points, share)
-        parts: list[tuple[IntArray, tuple[str, ...]]] = []
+        parts: list[tuple[Int64Array, tuple[str, ...]]] = []
         while count:
             rows, keys = self._waiting.popleft()
             if len(rows) > count:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hwsim.arrays import BoolArray, Float64Array
 from hwsim.errors import SpecError
 from hwsim.units import DIMENSIONS, parse_quantity
 
@@ -38,12 +39,12 @@ class Condition:
     tree: ast.expr
     names: frozenset[str]
 
-    def holds(self, columns: Columns) -> NDArray[np.bool_]:
+    def holds(self, columns: Columns) -> BoolArray:
         """(n,) where it is true of `columns`, which has each of `names`, whatever missing numbers may be."""
         with np.errstate(all="ignore"):
             return np.asarray(_surely(self.tree, columns, self.text, wanted=True))
 
-    def excess(self, columns: Columns) -> NDArray[np.float64]:
+    def excess(self, columns: Columns) -> Float64Array:
         """(n,) how far it is from true, relative to what it compares with; 0 where it holds, 1 where that
         cannot be said. Searches use it to come nearer."""
         holds = self.holds(columns)

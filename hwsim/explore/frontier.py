@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hwsim.arrays import Float64Array
+from hwsim.arrays import BoolArray, Float64Array
 from hwsim.errors import SpecError
 
 _BY_PAIRS = 256  # points, or fewer, are compared each with each: loading compiled code takes longer
@@ -17,7 +16,7 @@ _LOG_SPAN = 10.0  # an objective that spans more than this factor is compared by
 _LARGEST = 1e300  # stands for infinity where differences are taken
 
 
-def non_dominated(values: Float64Array) -> NDArray[np.bool_]:
+def non_dominated(values: Float64Array) -> BoolArray:
     """(n,) which points (n, m), every objective minimised, no other point dominates: none is at least as good
     in every objective and better in one. Equal points are kept together. Up to three objectives take
     n log n steps. Raises SpecError for what is not a number."""
@@ -36,14 +35,14 @@ def non_dominated(values: Float64Array) -> NDArray[np.bool_]:
     return keep
 
 
-def _undominated_by_any(points: Float64Array) -> NDArray[np.bool_]:
+def _undominated_by_any(points: Float64Array) -> BoolArray:
     """(n,) which of points (n, m) none dominates, by all pairs."""
     no_worse = (points[:, None] <= points).all(axis=2)
     better = (points[:, None] < points).any(axis=2)
     return np.asarray(~(no_worse & better).any(axis=0))
 
 
-def _undominated_by_few(points: Float64Array) -> NDArray[np.bool_]:
+def _undominated_by_few(points: Float64Array) -> BoolArray:
     """(n,) less the points that one of a few with small sums dominates: of random ones nearly all, for much
     less than sorting them takes."""
     from hwsim.kernels.pareto import unmark_dominated
@@ -58,7 +57,7 @@ def _undominated_by_few(points: Float64Array) -> NDArray[np.bool_]:
     return keep
 
 
-def _marked(points: Float64Array) -> NDArray[np.bool_]:
+def _marked(points: Float64Array) -> BoolArray:
     """(n,) which of points (n, m) none dominates."""
     from hwsim.kernels import pareto
 

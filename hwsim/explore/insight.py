@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from hwsim.arrays import Float64Array
+from hwsim.arrays import BoolArray, Float64Array
 from hwsim.explore.frontier import Scale, hypervolume, knee
 from hwsim.explore.outcome import METRICS, OK, minimised
 from hwsim.explore.sensitivity import Effect, sensitivity
@@ -115,7 +115,7 @@ def _choices(points: Points, name: str, networks: NDArray[np.object_]) -> list[C
     ]
 
 
-def _hypervolume(points: Points, mine: NDArray[np.bool_]) -> float:
+def _hypervolume(points: Points, mine: BoolArray) -> float:
     """What a workload's frontier dominates, of all between the best and the worst; 0 where it is not told."""
     if not 2 <= len(points.objectives) <= _MEASURED:
         return 0.0
@@ -129,7 +129,7 @@ def _hypervolume(points: Points, mine: NDArray[np.bool_]) -> float:
     return hypervolume(best, np.ones(len(low)))
 
 
-def _effects(points: Points, mine: NDArray[np.bool_], objective: str) -> tuple[Effect, ...]:
+def _effects(points: Points, mine: BoolArray, objective: str) -> tuple[Effect, ...]:
     """Of each axis on an objective, over the points of a workload that count."""
     knobs = _knobs(points)
     rows = points.indices[points.feasible & mine][:, knobs]

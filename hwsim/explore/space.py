@@ -17,17 +17,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from hwsim.arrays import BoolArray, Int64Array
 from hwsim.design import load_design
 from hwsim.errors import HwsimError, Problem, SpecError
-from hwsim.explore.axes import (
-    NO_RECIPE,
-    Axis,
-    IntArray,
-    check_axes,
-    conditional,
-    problem_at,
-    read_axis,
-)
+from hwsim.explore.axes import NO_RECIPE, Axis, check_axes, conditional, problem_at, read_axis
 from hwsim.explore.expressions import Condition, read_condition
 from hwsim.explore.outcome import METRICS, TEST_IMAGES
 from hwsim.explore.space_file import MethodSpec, SpaceSpec
@@ -81,14 +74,14 @@ class Space:
 
     # -- points ----------------------------------------------------------------------------------------
 
-    def grid(self, first: int, last: int) -> IntArray:
+    def grid(self, first: int, last: int) -> Int64Array:
         """(last - first, axes) indices of the points from `first` up to `last` of the grid, in its order."""
         places = np.arange(first, last)
         if not self.axes:
             return np.zeros((len(places), 0), dtype=np.int64)
         return np.stack(np.unravel_index(places, self.sizes), axis=1).astype(np.int64)
 
-    def active(self, indices: IntArray) -> NDArray[np.bool_]:
+    def active(self, indices: Int64Array) -> BoolArray:
         """(n, axes) which axes count at each point."""
         columns = self.columns(indices)
         found = np.ones(indices.shape, dtype=np.bool_)
@@ -97,11 +90,11 @@ class Space:
                 found[:, i] = axis.when.holds(columns)
         return found
 
-    def canonical(self, indices: IntArray) -> IntArray:
+    def canonical(self, indices: Int64Array) -> Int64Array:
         """The same points with inactive axes at 0."""
         return np.where(self.active(indices), indices, 0)
 
-    def columns(self, indices: IntArray) -> dict[str, NDArray[np.generic]]:
+    def columns(self, indices: Int64Array) -> dict[str, NDArray[np.generic]]:
         """Axis -> (n,) numbers or words."""
         return {axis.name: axis.column(indices[:, i]) for i, axis in enumerate(self.axes)}
 
@@ -115,7 +108,7 @@ class Space:
     def metric_constraints(self) -> tuple[Condition, ...]:
         return tuple(c for c in self.constraints if c not in self.axis_constraints)
 
-    def allowed(self, indices: IntArray) -> NDArray[np.bool_]:
+    def allowed(self, indices: Int64Array) -> BoolArray:
         """(n,) which points constraints over axes let through."""
         columns = self.columns(indices)
         found = np.ones(len(indices), dtype=np.bool_)
@@ -132,7 +125,7 @@ class Space:
             if on
         }
 
-    def keys(self, indices: IntArray) -> list[str]:
+    def keys(self, indices: Int64Array) -> list[str]:
         """A hash for each point of all that determines what it comes to. Equal points of spaces over the same
         files have equal keys."""
         active = self.active(indices)

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hwsim.arrays import Float64Array
-from hwsim.explore.axes import Axis, IntArray
+from hwsim.arrays import BoolArray, Float64Array, Int64Array
+from hwsim.explore.axes import Axis
 from hwsim.explore.expressions import read_condition, read_number
 from hwsim.explore.frontier import non_dominated
 from hwsim.explore.outcome import METRICS, OK, STATUSES, minimised
@@ -41,7 +41,7 @@ class Points:
     version: str
     axes: tuple[Axis, ...]
     space: Mapping[str, Any]
-    indices: IntArray
+    indices: Int64Array
     status: NDArray[np.int8]
     reasons: tuple[str, ...]
     limits: tuple[str, ...]
@@ -60,13 +60,13 @@ class Points:
         return tuple(self.space["constraints"])
 
     @cached_property
-    def feasible(self) -> NDArray[np.bool_]:
+    def feasible(self) -> BoolArray:
         """(n,) which points have figures and meet all constraints."""
-        found: NDArray[np.bool_] = (self.status == OK) & (self.violations == 0)
+        found: BoolArray = (self.status == OK) & (self.violations == 0)
         return found
 
     @cached_property
-    def frontier(self) -> NDArray[np.bool_]:
+    def frontier(self) -> BoolArray:
         """(n,) which feasible points no other feasible one of the same workload dominates. None without
         objectives, nor of those that lack one."""
         found = np.zeros(len(self), dtype=np.bool_)
@@ -79,7 +79,7 @@ class Points:
         return found
 
     @cached_property
-    def networks(self) -> IntArray:
+    def networks(self) -> Int64Array:
         """(n,) which workload each point runs, as an index into the values of that axis; 0 without one."""
         return workloads_of(self.axes, self.indices)
 
@@ -116,7 +116,7 @@ class Points:
 
         return pd.DataFrame(self.columns())
 
-    def where(self, chosen: NDArray[np.bool_]) -> dict[str, list[object]]:
+    def where(self, chosen: BoolArray) -> dict[str, list[object]]:
         """`columns` of some points (n,)."""
         places = np.flatnonzero(chosen).tolist()
         return {name: [column[i] for i in places] for name, column in self.columns().items()}
@@ -171,7 +171,7 @@ class Points:
         return found
 
 
-def workloads_of(axes: Sequence[Axis], indices: IntArray) -> IntArray:
+def workloads_of(axes: Sequence[Axis], indices: Int64Array) -> Int64Array:
     """(n,) the index of the workload of points (n, axes), 0 where there is one alone. Points of different
     workloads are never compared: the smaller network would win."""
     for i, axis in enumerate(axes):

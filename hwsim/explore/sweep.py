@@ -14,11 +14,9 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hwsim.arrays import Float64Array
+from hwsim.arrays import BoolArray, Float64Array, Int64Array
 from hwsim.errors import SpecError
-from hwsim.explore.axes import IntArray
 from hwsim.explore.check import check_point
 from hwsim.explore.crew import MOST_WORKERS, Alone, Crew, Processes, processors
 from hwsim.explore.dispatch import Dispatch
@@ -178,7 +176,7 @@ class Run:
                 self._tell(rows[at], metrics, known.status[at] == OK, known.violations[at], evaluated=0)
             self._dispatch.add(rows[~at], [key for key, stored in zip(keys, at, strict=True) if not stored])
 
-    def _take(self, rows: IntArray, keys: tuple[str, ...], found: Outcomes) -> None:
+    def _take(self, rows: Int64Array, keys: tuple[str, ...], found: Outcomes) -> None:
         """Store what came, and only then tell anybody."""
         violations = np.where(found.ok, self._violations(rows, found.metrics), np.inf)
         active = self._space.active(rows).tolist()
@@ -192,9 +190,9 @@ class Run:
 
     def _tell(
         self,
-        rows: IntArray,
+        rows: Int64Array,
         metrics: Mapping[str, Float64Array],
-        ok: NDArray[np.bool_],
+        ok: BoolArray,
         violations: Float64Array,
         evaluated: int,
     ) -> None:
@@ -214,7 +212,7 @@ class Run:
         if self._watch is not None:
             self._watch(self.standing)
 
-    def _improve(self, rows: IntArray, values: Float64Array, good: NDArray[np.bool_]) -> None:
+    def _improve(self, rows: Int64Array, values: Float64Array, good: BoolArray) -> None:
         """Keep what is best so far; points with the same objectives count once."""
         networks = workloads_of(self._space.axes, rows)
         for network in np.unique(networks[good]).tolist():
@@ -223,7 +221,7 @@ class Run:
             together = np.unique(np.concatenate([before, mine]), axis=0)
             self._best[network] = together[non_dominated(together)]
 
-    def _violations(self, rows: IntArray, metrics: Mapping[str, Float64Array]) -> Float64Array:
+    def _violations(self, rows: Int64Array, metrics: Mapping[str, Float64Array]) -> Float64Array:
         """(n,) how far points are from meeting the constraints over metrics, 0 where they do."""
         columns = {**self._space.columns(rows), **metrics}
         found = np.zeros(len(rows))
@@ -231,7 +229,7 @@ class Run:
             found += constraint.excess(columns)
         return found
 
-    def _draw(self, rows: IntArray, keys: tuple[str, ...], found: Outcomes) -> None:
+    def _draw(self, rows: Int64Array, keys: tuple[str, ...], found: Outcomes) -> None:
         """Keep a few of the points with figures, to be run again."""
         for i in np.flatnonzero(found.ok).tolist() if self._check else ():
             rank = -int(keys[i], 16)

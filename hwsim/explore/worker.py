@@ -11,9 +11,9 @@ from typing import Protocol
 
 import numpy as np
 
+from hwsim.arrays import Int64Array
 from hwsim.design import load_design
 from hwsim.errors import HwsimError, SpecError
-from hwsim.explore.axes import IntArray
 from hwsim.explore.fork_server import ONE_THREAD
 from hwsim.explore.outcome import FAULT, METRICS, Found, Outcomes, outcomes
 from hwsim.explore.recipes import recipe_hash
@@ -26,7 +26,7 @@ from hwsim.workload import load_workload, matmul
 class Evaluates(Protocol):
     """What turns points into outcomes: an Evaluator."""
 
-    def evaluate(self, indices: IntArray) -> Outcomes:
+    def evaluate(self, indices: Int64Array) -> Outcomes:
         """What points (n, axes) come to."""
 
 
@@ -54,7 +54,7 @@ def begin(kind: Callable[[Space], Evaluates], space: Space, version: str) -> Eva
     return kind(space)
 
 
-def evaluated(evaluator: Evaluates, indices: IntArray) -> Outcomes:
+def evaluated(evaluator: Evaluates, indices: Int64Array) -> Outcomes:
     """What points (n, axes) come to. An error that the evaluator lets out is the outcome of the one point
     that it belongs to."""
     try:

@@ -17,9 +17,9 @@ from simpy.events import NORMAL, Event, EventPriority, Timeout
 
 from hwsim.arrays import Int64Array
 from hwsim.plan import Program, Resource
+from hwsim.progress import Progress
 from hwsim.sim.soundness import NEVER_PS
 
-Progress = Callable[[int, int], None]
 Process = Generator[Event, None, None]
 Slots = tuple[simpy.Container, list[bool]]  # and which kinds take or free one
 
