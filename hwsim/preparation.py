@@ -217,7 +217,13 @@ def scheduled(
 @lru_cache(maxsize=256)
 def _scheduled(graph: Workload, *room: Any) -> Schedule:
     """Schedules that many designs share: they know of a device only what it has room for."""
-    return schedule(graph, *room)
+    return _first_of_equals(schedule(graph, *room))
+
+
+@lru_cache(maxsize=256)
+def _first_of_equals(order: Schedule) -> Schedule:
+    """Rooms in which the same has place have the same schedule, and it is one object."""
+    return order
 
 
 def _plans(device: Device, order: Schedule) -> tuple[Plan, ...]:

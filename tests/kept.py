@@ -7,7 +7,7 @@ from hwsim.cost import price
 from hwsim.devices import eie_matrix, families, make_device
 
 KEPT = (
-    make_device, preparation.prepare, preparation._scheduled, lowering._lowered,
+    make_device, preparation.prepare, preparation._scheduled, preparation._first_of_equals, lowering._lowered,
     price._price_actions, price._area_table, price._action_figure, price._part_figures,
 )  # fmt: skip
 

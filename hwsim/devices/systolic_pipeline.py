@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from functools import lru_cache
 
 from hwsim.design.kinds.systolic import SystolicSpec
 from hwsim.plan import Cause, Pipeline, Plan, Resource, SlotPool, Stage, Wait
@@ -34,50 +35,44 @@ CAUSES = (
 def make_pipeline(spec: SystolicSpec) -> Pipeline:
     """Stages in arbitration order. The weight memory's port serves weights, spilled loads and stores; the
     host link serves both directions, at the share of its rate that calibration found."""
+    host = spec.host_link is not None
+    stages = _stages(
+        spec.weight_memory.technology == "none",
+        spec.weight_fifo.depth_tiles is not None,
+        spec.unified_buffer.size_bytes is not None,
+        host,
+        spec.array.dataflow,
+    )
+    return Pipeline(stages, _resources(spec), _pools(spec), _waits("receive" if host else "load"))
+
+
+@lru_cache(maxsize=64)
+def _stages(ideal_memory: bool, fifo: bool, chip: bool, host: bool, dataflow: str) -> tuple[Stage, ...]:
+    """What of an ideal memory and of unlimited buffers is charged is nothing."""
     memory = "weight_memory"
-    ideal_memory = spec.weight_memory.technology == "none"
     read = ((memory, "read"),) if not ideal_memory else ()
     written = ((memory, "write"),) if not ideal_memory else ()
-    fifo = (
-        (("weight_fifo", "write"), ("weight_fifo", "read"))
-        if spec.weight_fifo.depth_tiles is not None
-        else ()
-    )
-    chip = spec.unified_buffer.size_bytes is not None
+    queued = (("weight_fifo", "write"), ("weight_fifo", "read")) if fifo else ()
     into_chip = (("unified_buffer", "write"),) if chip else ()
     from_chip = (("unified_buffer", "read"),) if chip else ()
-    host = spec.host_link is not None
     # What is shifted in must have come before the shift, what streams through before computing.
-    held, streamed = ("load", "weights") if spec.array.dataflow == "is" else ("weights", "load")
+    held, streamed = ("load", "weights") if dataflow == "is" else ("weights", "load")
+    link = (("host_link", "transfer"),)
+    leaves = ("drain", "receive") if host else ("drain",)
     stages = [
-        Stage("weights", memory, "bytes", charges=(*read, *fifo)),
+        Stage("weights", memory, "bytes", charges=(*read, *queued)),
         Stage("load", memory, "bytes", charges=(*read, *into_chip)),
         Stage("shift", "array_loader", "cycles", after=(held,)),
         Stage("compute", "array", "cycles", after=("shift", streamed)),
         Stage("settle", "array_pipeline", "cycles", after=("compute",), in_order=False),
         Stage("drain", "activation_unit", "cycles", after=("settle",)),
+        Stage("store", memory, "bytes", after=leaves, in_order=False, charges=(*written, *from_chip)),
     ]
-    link = (("host_link", "transfer"),)
     if host:
         stages.insert(1, Stage("receive", "host_link", "bytes", charges=(*link, *into_chip)))
-        stages.append(
-            Stage(
-                "store",
-                memory,
-                "bytes",
-                after=("drain", "receive"),
-                in_order=False,
-                charges=(*written, *from_chip),
-            )
-        )
-        stages.append(
-            Stage("send", "host_link", "bytes", after=("drain",), in_order=False, charges=(*link, *from_chip))
-        )
-    else:
-        stages.append(
-            Stage("store", memory, "bytes", after=("drain",), in_order=False, charges=(*written, *from_chip))
-        )
-    return Pipeline(tuple(stages), _resources(spec), _pools(spec), _waits("receive" if host else "load"))
+        sent = (*link, *from_chip)
+        stages.append(Stage("send", "host_link", "bytes", after=("drain",), in_order=False, charges=sent))
+    return tuple(stages)
 
 
 def _resources(spec: SystolicSpec) -> tuple[Resource, ...]:
@@ -115,6 +110,7 @@ def _pools(spec: SystolicSpec) -> tuple[SlotPool, ...]:
     return tuple(found)
 
 
+@lru_cache(maxsize=2)
 def _waits(arrival: str) -> tuple[Wait, ...]:
     """Where an operator is held until its operands are there: before compute, or before the shift where
     activations are what is shifted in (the first operand with is, the second with ws); spilled ones before

@@ -4,7 +4,7 @@ waits and counts are made once for all of them; what is left for each is to pick
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from itertools import islice
 
@@ -40,6 +40,7 @@ class Families:
 
     def __init__(self) -> None:
         self._kept = Bounded[Family | None](KEPT_BYTES, lambda family: family.size_bytes if family else 1)
+        self._tries = Bounded[_Try](KEPT_BYTES, lambda tried: tried.size_bytes)
         self._laid_out = Bounded[LaidOut](KEPT_BYTES, lambda laid_out: laid_out.size_bytes)
 
     def timed(self, graph: Workload, device: Device) -> Timed | None:
@@ -56,23 +57,33 @@ class Families:
     def _made(self, graph: Workload, device: ChoosesByRates) -> Family | None:
         try:
             refuse_unsupported(graph, device)
-            return Family(graph, device, self._laid_out)
+            return Family(graph, device, self._tried)
         except HwsimError:
             return None
+
+    def _tried(self, order: Schedule, device: ChoosesByRates) -> _Try:
+        """One for all families of a shape whose rooms come to the same schedule, which is one object then."""
+        key = id(order), device.family  # nothing else is called so while it is kept
+        return self._tries.once(key, lambda: _Try(order, device, self._laid_out))
 
 
 class Family:
     """A network on all machines that choose among the same plans as `device`. Raises CapacityError where no
     plan has room."""
 
-    def __init__(self, graph: Workload, device: ChoosesByRates, kept: Bounded[LaidOut]) -> None:
+    def __init__(
+        self,
+        graph: Workload,
+        device: ChoosesByRates,
+        tried: Callable[[Schedule, ChoosesByRates], _Try],
+    ) -> None:
         self._tries: list[_Try] = []
         refusal: CapacityError | None = None
         storage = device.weight_storage(graph, {})
         for share in STREAM_SHARES:
             order = scheduled(graph, device, storage, share)
             try:
-                self._tries.append(_Try(order, device, kept))
+                self._tries.append(tried(order, device))
             except CapacityError as error:
                 refusal = error
                 continue
