@@ -75,6 +75,7 @@ def prepare(graph: Workload, device: Device) -> Prepared:
     refuse_unsupported(graph, device)
     planned = plan_workload(graph, device, read_contents(graph) if device.reads_contents else {})
     order, plans = planned.order, planned.plans
+    program = make_program(device, order, plans)  # it refuses times that bounds could not hold either
     resources = [r.name for r in device.pipeline.resources]
     bound_ps = np.zeros((len(plans), len(resources)), dtype=np.int64)
     for i, first in enumerate(order.alike):
@@ -88,7 +89,7 @@ def prepare(graph: Workload, device: Device) -> Prepared:
         workload=graph,
         schedule=order,
         plans=plans,
-        program=make_program(device, order, plans),
+        program=program,
         bound_ps=bound_ps,
         keys=keys,
         counts=counts,

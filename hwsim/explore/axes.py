@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwsim.arrays import Float64Array, Int64Array
-from hwsim.design import load_design
+from hwsim.design import Design, load_design
 from hwsim.errors import HwsimError, Problem, SpecError
 from hwsim.explore.expressions import Condition, read_condition, read_number
 from hwsim.explore.recipes import recipe_hash
 from hwsim.explore.space_file import MAX_VALUES, AxisSpec, Scalar, SpaceSpec
+from hwsim.explore.tables import tables_of, technology_hash
 from hwsim.schema.tree import dotted
 from hwsim.tensor.formats import find_format
 from hwsim.units import DIMENSIONS, parse_quantity
@@ -24,6 +25,9 @@ from hwsim.workload import load_workload
 NO_RECIPE = "none"
 CHOICES = ("workload", "design", "dtype", "weight_dtype", "recipe")
 PARAMETER = "workload."
+
+
+ABSENT = -1  # the index of an axis that does not count at a point
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,17 +42,20 @@ class Axis:
     when: Condition | None = None
 
     def column(self, indices: Int64Array) -> NDArray[np.generic]:
-        """(n,) numbers or words of so many indices."""
+        """(n,) numbers or words of so many indices; of ABSENT not a number, or None."""
         if self.numbers is not None:
-            return self.numbers[indices]
-        return np.array(self.values, dtype=object)[indices]
+            return np.append(self.numbers, np.nan)[indices]
+        return np.array([*self.values, None], dtype=object)[indices]
 
 
 def problem_at(spec: SpaceSpec, path: tuple[str | int, ...], message: str) -> Problem:
-    """A fault at its place in the file, if there is one."""
+    """A fault at its place in the file, if there is one, or at the override that has changed it."""
     where = dotted(path)
     if spec.origin is None:
         return Problem(spec.name, 0, 0, where, message)
+    for changed, text in spec.origin.overrides:
+        if f"{changed}.".replace("[", ".").startswith(f"{where}."):
+            return Problem(f"--set {changed}={text}", 0, 0, where, message)
     node = spec.origin.tree
     for step in path:
         below = (node.children or {}).get(str(step))
@@ -86,6 +93,9 @@ def _text(value: Scalar) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+_COUNTED_UNITS = ("B", "B/s", "Hz")
+
+
 def _range(spec: AxisSpec) -> Iterator[str]:
     """Values of a range as texts, in base units where its ends are quantities."""
     low, unit = _exact(spec.low)
@@ -94,12 +104,13 @@ def _range(spec: AxisSpec) -> Iterator[str]:
         raise SpecError(f"goes from {spec.low} to {spec.high}: give both ends the same kind of unit")
     if not low < high:
         raise SpecError(f"goes from {spec.low} to {spec.high}: `low` must be less than `high`")
+    # Nobody wants half a row or a third of a byte between whole ends; of other units and steps they may.
     whole = low == int(low) and high == int(high)
-    for value in _numbers(spec, low, high, unit):
-        number = str(round(value)) if whole and (unit or spec.step is None) else repr(float(value))
-        if float(number) == int(float(number)) and whole:
-            number = str(int(float(number)))
-        yield _in_large_units(float(number), unit) if unit else number
+    rounded = whole and (unit in _COUNTED_UNITS or (not unit and spec.scale == "log"))
+    numbers = [round(x) if rounded else float(f"{x:.12g}") for x in _numbers(spec, low, high, unit)]
+    for number in dict.fromkeys(numbers):  # rounding may bring neighbours together
+        text = str(int(number)) if number == int(number) else repr(number)
+        yield _in_large_units(number, unit) if unit else text
 
 
 def _in_large_units(value: float, base: str) -> str:
@@ -128,6 +139,8 @@ def _numbers(spec: AxisSpec, low: float, high: float, unit: str) -> list[float]:
     step, of = _exact(spec.step)
     if of != unit or step <= 0:
         raise SpecError(f"has a step of {spec.step}: it must be above zero, in the unit of the ends")
+    if (high - low) / step > MAX_VALUES:
+        raise SpecError(f"has more than {MAX_VALUES:,} values: take a larger step")
     count = math.floor((high - low) / step + 1e-9) + 1
     _check_count(count)
     return [low + step * i for i in range(count)]
@@ -168,7 +181,7 @@ def conditional(spec: SpaceSpec, axis: Axis, axes: Sequence[Axis]) -> Axis:
 
 
 def check_axes(spec: SpaceSpec, axes: Sequence[Axis], hashes: dict[str, str]) -> None:
-    """Every value of every axis set alone on the first base design that its condition allows: what no field
+    """Every value of every axis set alone on each base design that its condition allows: what no field
     has, or what lies outside a field's bounds, is told with its place before anything is evaluated."""
     problems = []
     for axis in axes:
@@ -206,8 +219,10 @@ def _check_value(
         if text != NO_RECIPE:
             hashes[f"recipe:{text}"] = recipe_hash(text)
     elif axis.kind == "parameter":
-        number = read_number(text)
-        if number is None or number != int(number):
+        number = (
+            float(text) if text.isascii() and read_number(text) is not None and text[-1:].isdigit() else None
+        )
+        if number is None or not math.isfinite(number) or number != int(number):
             raise SpecError(f"{text!r} is no whole number, which {axis.name} takes")
         for name in spec.workloads:
             load_workload(name, dims={axis.name.removeprefix(PARAMETER): int(number)})
@@ -215,11 +230,32 @@ def _check_value(
         bases, beside = _where_active(spec, axis, axes)
         for base in bases:
             try:
-                load_design(base, [*beside, f"{axis.name}={text}"])
+                made = load_design(base, [*beside, f"{axis.name}={text}"])
+                hashes.update({f"technology:{t}": technology_hash(t) for t in tables_of(made)})
+                _check_alone(axis, axes, base, made)
             except SpecError as error:
                 faults = [p for p in error.problems if not _set_by_another(p, axis, axes)]
                 if said := "; ".join(_of_field(p, axis) for p in faults):
                     raise SpecError(f"{said}{_on(base, bases)}") from None
+
+
+def _plain_number(text: str) -> float:
+    """What a text without a unit stands for; not a number for anything else."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
+def _check_alone(axis: Axis, axes: Sequence[Axis], base: str, made: Design) -> None:
+    """Raise SpecError for a field that an axis before this one sets too."""
+    assert made.origin is not None
+    path, _ = made.origin.overrides[-1]
+    for other in axes[: axes.index(axis)]:
+        if other.kind == "field" and _is_at(other, path) and other.when is None and axis.when is None:
+            twin = load_design(base, [f"{other.name}={other.values[0]}"]).origin
+            if twin is not None and twin.overrides[-1][0] == path:
+                raise SpecError(f"is the same field as {other.name}, {path}: keep one of them")
 
 
 def _set_by_another(fault: Problem, axis: Axis, axes: Sequence[Axis]) -> bool:

@@ -44,6 +44,11 @@ class Condition:
         with np.errstate(all="ignore"):
             return np.asarray(_surely(self.tree, columns, self.text, wanted=True))
 
+    def fails(self, columns: Columns) -> BoolArray:
+        """(n,) where it is false, whatever missing numbers and words may be."""
+        with np.errstate(all="ignore"):
+            return np.asarray(_surely(self.tree, columns, self.text, wanted=False))
+
     def excess(self, columns: Columns) -> Float64Array:
         """(n,) how far it is from true, relative to what it compares with; 0 where it holds, 1 where that
         cannot be said. Searches use it to come nearer."""
@@ -51,7 +56,8 @@ class Condition:
         tree = self.tree
         far = np.ones(holds.shape)
         if isinstance(tree, ast.Compare) and len(tree.ops) == 1 and not isinstance(tree.ops[0], ast.Eq):
-            left, right = (_value(side, columns, self.text) for side in (tree.left, tree.comparators[0]))
+            with np.errstate(all="ignore"):
+                left, right = (_value(side, columns, self.text) for side in (tree.left, tree.comparators[0]))
             if all(np.asarray(side).dtype.kind in "biuf" for side in (left, right)):
                 with np.errstate(all="ignore"):
                     gap = np.abs(np.asarray(left, dtype=np.float64) - right)
@@ -152,8 +158,10 @@ def _all_or_any(parts: Sequence[Any], *, every: bool) -> Any:
 
 
 def _missing(value: Any) -> Any:
-    numbers = np.asarray(value)
-    return np.isnan(numbers) if numbers.dtype.kind == "f" else np.zeros(numbers.shape, dtype=np.bool_)
+    found = np.asarray(value)
+    if found.dtype.kind == "O":
+        return np.array([one is None for one in found.ravel()], dtype=np.bool_).reshape(found.shape)
+    return np.isnan(found) if found.dtype.kind == "f" else np.zeros(found.shape, dtype=np.bool_)
 
 
 def _value(tree: ast.expr, columns: Columns, text: str) -> Any:

@@ -51,7 +51,7 @@ class Families:
         family = self._kept.once(family_key(graph, device), lambda: self._made(graph, device))
         try:
             return None if family is None else family.timed(device.pipeline)
-        except HwsimError:
+        except (HwsimError, OverflowError):  # times that int64 does not hold are told by who plans anew
             return None
 
     def _made(self, graph: Workload, device: ChoosesByRates) -> Family | None:
@@ -147,7 +147,7 @@ class LaidOut:
         distinct = {id(plan): plan for plan in plans}
         self._asked = np.array([amounts_asked(plan) for plan in distinct.values()], dtype=np.int64)
         times = Counter(map(id, plans))
-        self._times = np.array([times[at] for at in distinct], dtype=np.int64)
+        self._times = [times[at] for at in distinct]
         self.size_bytes = 2 * self._joined.size_bytes  # loops have columns of their own
 
     def timed(self, pipeline: Pipeline) -> Timed:
@@ -160,4 +160,4 @@ class LaidOut:
     def busiest_ps(self, pipeline: Pipeline) -> int:
         """The sum over operators of the time of their busiest resource."""
         longest_ps = row_durations_ps(pipeline.resources, self._asked.T).max(axis=0)
-        return int(longest_ps @ self._times)
+        return sum(ps * times for ps, times in zip(longest_ps.tolist(), self._times, strict=True))

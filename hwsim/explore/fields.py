@@ -70,7 +70,8 @@ class FieldSetter:
         full, _ = changed.origin.overrides[-1]
         keys = tuple(full.split("."))
         # What the base does not have at all is not a field to be set in a copy.
-        return _find(changed, keys) if _find(self.base, keys[:-1]) is not None else None
+        above = _find(self.base, keys[:-1])
+        return _find(changed, keys) if above is not None and above[1] is not None else None
 
 
 def _find(spec: Any, keys: Steps) -> tuple[Steps, Any] | None:

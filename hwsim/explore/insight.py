@@ -3,6 +3,7 @@ constraints exclude how much. Facts first, then the same in sentences, for termi
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -132,13 +133,13 @@ def _hypervolume(points: Points, mine: BoolArray) -> float:
 def _effects(points: Points, mine: BoolArray, objective: str) -> tuple[Effect, ...]:
     """Of each axis on an objective, over the points of a workload that count."""
     knobs = _knobs(points)
-    rows = points.indices[points.feasible & mine][:, knobs]
+    counted = points.feasible & mine
     axes = [points.axes[i] for i in knobs]
-    grid = 1
-    for axis in axes:
-        grid *= len(axis.values)
-    values: Float64Array = points.metrics[objective][points.feasible & mine]
-    return sensitivity(axes, rows, values, points=grid)
+    values: Float64Array = points.metrics[objective][counted]
+    # Of every point there is nothing is left to chance.
+    whole = len(points) == points.of_points
+    population = int(np.isfinite(values).sum()) if whole else math.prod(len(axis.values) for axis in axes)
+    return sensitivity(axes, points.indices[counted][:, knobs], values, points=population)
 
 
 # -- sentences ---------------------------------------------------------------------------------------------
@@ -220,10 +221,14 @@ def _of_effects(points: Points, found: Insight) -> list[str]:
             said += _of_one(objective, effects)
         else:
             said += _of_several(objective, of_workloads)
-    if said and _uneven(points):
+    if said and len(points) != points.of_points and _uneven(points):
         said.append(
             "The points lie unevenly over the axes, as those of a search do: shares are of what was tried, "
             "and a grid tells more."
+        )
+    elif any(sum(e.share or 0.0 for e in effects) > 1 + _TOLD for effects in found.effects.values()):
+        said.append(
+            "Shares overlap: axes whose values come together, as constraints have it, explain the same."
         )
     return said
 

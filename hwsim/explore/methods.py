@@ -14,6 +14,7 @@ from hwsim.explore.space import Space
 from hwsim.explore.space_file import GridSpec, SampleSpec
 
 MAX_GRID = 10**8  # days, at a thousand points a second
+_LOOKED_AT = 10**6  # points
 MAX_SPREAD = 10**6  # points of a Latin hypercube or a Sobol sequence, which lie in memory
 
 
@@ -64,7 +65,7 @@ def make_method(space: Space) -> Method:
     SpecError where constraints leave no point, and for more points than the method is for."""
     spec, count = space.method, count_points(space)
     if count == 0:
-        raise SpecError(_no_point(space))
+        raise SpecError(no_point(space))
     if isinstance(spec, GridSpec):
         if space.total > MAX_GRID:
             raise SpecError(
@@ -99,13 +100,19 @@ def make_method(space: Space) -> Method:
     return Listed(stream, wanted, f"{wanted:,} {said} points, by {name} from seed {space.seed}.")
 
 
-def _no_point(space: Space) -> str:
-    """Which constraints over axes exclude how many points, of a space that they leave none."""
-    rows = space.grid(0, space.total)
+def no_point(space: Space) -> str:
+    """Which constraints over axes exclude how many points, of a space that they leave none; of one that is
+    too large to look at them all, how many of some drawn from the seed."""
+    total = min(space.total, _LOOKED_AT)
+    rows = space.grid(0, total)
+    if total < space.total:
+        draw = np.random.default_rng(space.seed)
+        rows = np.stack([draw.integers(size, size=total) for size in space.sizes], axis=1)
     columns = space.columns(rows)
     said = []
     for constraint in space.axis_constraints:
-        kept = int(np.broadcast_to(constraint.holds(columns), (len(rows),)).sum())
-        said.append(f"`{constraint.text}` excludes {space.total - kept:,}")
+        excluded = int(np.broadcast_to(constraint.fails(columns), (total,)).sum())
+        said.append(f"`{constraint.text}` excludes {excluded:,}")
+    of = f"of {total:,}" if total == space.total else f"of {total:,} drawn from {space.total:,}"
     cure = "loosen a constraint, or give the axes values that meet all of them"
-    return f"space {space.name} has no point left: of {space.total:,}, {', '.join(said)}; {cure}"
+    return f"space {space.name} has no point left: {of}, {', '.join(said)}; {cure}"

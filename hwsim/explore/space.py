@@ -18,12 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwsim.arrays import BoolArray, Int64Array
-from hwsim.design import load_design
+from hwsim.design import Design, load_design
 from hwsim.errors import HwsimError, Problem, SpecError
-from hwsim.explore.axes import NO_RECIPE, Axis, check_axes, conditional, problem_at, read_axis
+from hwsim.explore.axes import ABSENT, NO_RECIPE, Axis, check_axes, conditional, problem_at, read_axis
 from hwsim.explore.expressions import Condition, read_condition
 from hwsim.explore.outcome import METRICS, TEST_IMAGES
 from hwsim.explore.space_file import MethodSpec, SpaceSpec
+from hwsim.explore.tables import tables_of, technology_hash
 from hwsim.library import find
 from hwsim.schema import load_yaml
 from hwsim.version import __version__
@@ -39,7 +40,7 @@ class Space:
     spec: SpaceSpec
     axes: tuple[Axis, ...]
     constraints: tuple[Condition, ...]
-    hashes: Mapping[str, str]  # of what names stand for: workloads, designs, recipes
+    hashes: Mapping[str, str]  # of what names stand for: workloads, designs, recipes, technology tables
 
     @property
     def name(self) -> str:
@@ -66,12 +67,6 @@ class Space:
         """Points of the grid, those written twice and those that constraints exclude counted too."""
         return math.prod(self.sizes)
 
-    @cached_property
-    def content_hash(self) -> str:
-        """Of everything that determines what any of its points comes to."""
-        parts = (__version__, self.spec.content_hash, sorted(self.hashes.items()))
-        return hashlib.sha256(repr(parts).encode()).hexdigest()
-
     # -- points ----------------------------------------------------------------------------------------
 
     def grid(self, first: int, last: int) -> Int64Array:
@@ -83,7 +78,7 @@ class Space:
 
     def active(self, indices: Int64Array) -> BoolArray:
         """(n, axes) which axes count at each point."""
-        columns = self.columns(indices)
+        columns = {axis.name: axis.column(indices[:, i]) for i, axis in enumerate(self.axes)}
         found = np.ones(indices.shape, dtype=np.bool_)
         for i, axis in enumerate(self.axes):
             if axis.when is not None:
@@ -95,8 +90,10 @@ class Space:
         return np.where(self.active(indices), indices, 0)
 
     def columns(self, indices: Int64Array) -> dict[str, NDArray[np.generic]]:
-        """Axis -> (n,) numbers or words."""
-        return {axis.name: axis.column(indices[:, i]) for i, axis in enumerate(self.axes)}
+        """Axis -> (n,) numbers or words, missing (not a number, None) where it does not count."""
+        active = self.active(indices)
+        places = np.where(active, indices, ABSENT)
+        return {axis.name: axis.column(places[:, i]) for i, axis in enumerate(self.axes)}
 
     @cached_property
     def axis_constraints(self) -> tuple[Condition, ...]:
@@ -109,11 +106,12 @@ class Space:
         return tuple(c for c in self.constraints if c not in self.axis_constraints)
 
     def allowed(self, indices: Int64Array) -> BoolArray:
-        """(n,) which points constraints over axes let through."""
+        """(n,) which points constraints over axes let through: all that they are not surely false of, as an
+        axis that does not count has no value."""
         columns = self.columns(indices)
         found = np.ones(len(indices), dtype=np.bool_)
         for constraint in self.axis_constraints:
-            found &= constraint.holds(columns)
+            found &= ~constraint.fails(columns)
         return found
 
     def texts(self, row: Sequence[int]) -> dict[str, str]:
@@ -138,7 +136,8 @@ class Space:
             recipe = chosen.get("recipe", NO_RECIPE)
             if recipe != NO_RECIPE:
                 known["recipe"] = self.hashes[f"recipe:{recipe}"]
-            parts = (__version__, self.seed, sorted({**chosen, **known}.items()))
+            tables = sorted(item for item in self.hashes.items() if item[0].startswith("technology:"))
+            parts = (__version__, self.seed, sorted({**chosen, **known}.items()), tables)
             found.append(hashlib.sha256(repr(parts).encode()).hexdigest())
         return found
 
@@ -153,16 +152,7 @@ def load_space(space: str | Path | SpaceSpec) -> Space:
     Raises SpecError with every problem."""
     spec = space if isinstance(space, SpaceSpec) else read_space(space)
     problems: list[Problem] = []
-    hashes: dict[str, str] = {}
-    networks = set()
-    for key in ("workloads", "designs"):
-        for name in getattr(spec, key):
-            try:
-                loaded = load_workload(name) if key == "workloads" else load_design(name)
-                hashes[f"{key[:-1]}:{name}"] = loaded.content_hash
-                networks.add(loaded.name)
-            except HwsimError as error:
-                problems.append(problem_at(spec, (key,), str(error)))
+    hashes, networks = _files(spec, problems)
     axes: list[Axis] = []
     for name, given in (("workload", spec.workloads), ("design", spec.designs)):
         if len(given) > 1:
@@ -175,6 +165,8 @@ def load_space(space: str | Path | SpaceSpec) -> Space:
     if problems:
         raise SpecError(problems)
     axes = [conditional(spec, axis, axes) for axis in axes]
+    if (total := math.prod(len(axis.values) for axis in axes)) > MAX_POINTS:
+        raise SpecError(f"space {spec.name} has {total:.3g} points, more than {MAX_POINTS:.0e}")
     check_axes(spec, axes, hashes)
     known = {*METRICS, *(axis.name for axis in axes)}
     first = np.zeros(1, dtype=np.int64)
@@ -193,7 +185,23 @@ def load_space(space: str | Path | SpaceSpec) -> Space:
         )
     if problems:
         raise SpecError(problems)
-    made = Space(spec, tuple(axes), tuple(constraints), hashes)
-    if made.total > MAX_POINTS:
-        raise SpecError(f"space {spec.name} has {made.total:.3g} points, more than {MAX_POINTS:.0e}")
-    return made
+    return Space(spec, tuple(axes), tuple(constraints), hashes)
+
+
+def _files(spec: SpaceSpec, problems: list[Problem]) -> tuple[dict[str, str], set[str]]:
+    """Hashes of all that a space names, and what its networks call themselves. What cannot be loaded goes to
+    `problems`."""
+    hashes: dict[str, str] = {}
+    networks = set()
+    for key in ("workloads", "designs"):
+        for name in getattr(spec, key):
+            try:
+                loaded = load_workload(name) if key == "workloads" else load_design(name)
+                hashes[f"{key[:-1]}:{name}"] = loaded.content_hash
+                if isinstance(loaded, Design):
+                    hashes |= {f"technology:{t}": technology_hash(t) for t in tables_of(loaded)}
+                else:
+                    networks.add(loaded.name)
+            except HwsimError as error:
+                problems.append(problem_at(spec, (key,), str(error)))
+    return hashes, networks

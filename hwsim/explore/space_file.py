@@ -65,6 +65,8 @@ class AxisSpec(Spec):
                 yield "", "needs both `low` and `high` for a range"
             if sum(x is not None for x in (self.step, self.factor, self.count)) != 1:
                 yield "", "needs one of `step`, `factor` and `count` for a range"
+            if self.scale == "log" and self.count is None:
+                yield "scale", "is for a range with a `count`; leave it out beside `step` or `factor`"
         elif self.step is not None or self.factor is not None or self.count is not None:
             yield "values", "stand beside `step`, `factor` or `count`, which are for ranges: keep one of them"
 
@@ -121,7 +123,8 @@ class SpaceSpec(Spec):
         "Conditions that a point must meet, over metrics (those of `objectives`) and axes: comparisons with "
         "`and`, `or`, `not`, `+ - * /` and brackets, such as `area_mm2 <= 50` or `array.rows >= array.cols`; "
         "quantities stand in quotes, `unified_buffer.size <= '8 MiB'`. Those over axes alone keep points "
-        "from being evaluated; a comparison with a metric that a point lacks does not hold.",
+        "from being evaluated, and exclude nothing where an axis does not count; a comparison with a metric "
+        "that a point lacks does not hold.",
         default=(),
     )
     objectives: tuple[str, ...] = field(

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from hwsim.arrays import BoolArray, Float64Array
 from hwsim.errors import SpecError
 from hwsim.explore.outcome import METRICS, STATUSES, Outcomes
+from hwsim.explore.sampling import count_points
 from hwsim.explore.space import Space
 from hwsim.explore.store_file import (
     APPLICATION,
@@ -211,7 +212,7 @@ def _prepared(connection: sqlite3.Connection, path: Path | None, space: Space) -
                 connection.execute(statement)
             about = {
                 "version": __version__, "name": space.name, "description": space.spec.description,
-                "space": json.dumps(wanted, sort_keys=True),
+                "space": json.dumps(wanted, sort_keys=True), "points": str(count_points(space) or 0),
             }  # fmt: skip
             connection.executemany("INSERT INTO meta VALUES (?, ?)", about.items())
             return connection

@@ -63,7 +63,12 @@ def read_meta(connection: sqlite3.Connection, path: Path | None) -> dict[str, st
         raise refusal(
             path, f"is a store of format {held}, this hwsim reads format {FORMAT}: use the one that wrote it"
         )  # fmt: skip
-    return dict(connection.execute("SELECT name, value FROM meta"))
+    found = dict(connection.execute("SELECT name, value FROM meta"))
+    if lacking := {"version", "name", "description", "space"} - found.keys():
+        raise refusal(
+            path, f"is damaged, it has no {', '.join(sorted(lacking))}: begin anew with another store"
+        )
+    return found
 
 
 @contextmanager

@@ -34,7 +34,8 @@ _SELECT = 'SELECT place, status, reason, "limit", violation, ' + ", ".join(f'"{m
 class Points:
     """n points of a space, in the order of its grid. `indices` (n, axes) lead into the values of `axes`, -1
     where an axis does not count; `violations` (n,) say how far a point is from meeting the constraints, 0
-    where it does. `space` is what the file says of the space besides."""
+    where it does. `space` is what the file says of the space besides, and `of_points` how many points it has,
+    0 where they are too many to count."""
 
     name: str
     description: str
@@ -47,6 +48,7 @@ class Points:
     limits: tuple[str, ...]
     violations: Float64Array
     metrics: Mapping[str, Float64Array]
+    of_points: int = 0
 
     def __len__(self) -> int:
         return len(self.status)
@@ -163,11 +165,14 @@ class Points:
         """Constraint -> how many of the points with figures do not meet it."""
         columns: dict[str, NDArray[Any]] = dict(self.metrics)
         for i, axis in enumerate(self.axes):
-            columns[axis.name] = axis.column(np.maximum(self.indices[:, i], 0))
+            columns[axis.name] = axis.column(self.indices[:, i])
         found = {}
         for text in self.constraints:
-            holds = np.broadcast_to(read_condition(text, columns).holds(columns), (len(self),))
-            found[text] = int((~holds & (self.status == OK)).sum())
+            condition = read_condition(text, columns)
+            # An axis that does not count excludes nothing; a metric that a point lacks does.
+            over_axes = not condition.names & METRICS.keys()
+            meets = ~condition.fails(columns) if over_axes else condition.holds(columns)
+            found[text] = int((~np.broadcast_to(meets, (len(self),)) & (self.status == OK)).sum())
         return found
 
 
@@ -238,6 +243,7 @@ def read_points(connection: sqlite3.Connection, path: Path | None) -> Points:
         limits=tuple(limits[i] for i in order),
         violations=figures[:, 0],
         metrics={name: figures[:, 1 + i] for i, name in enumerate(METRICS)},
+        of_points=int(about.get("points", 0)),
     )
 
 

@@ -23,7 +23,7 @@ from hwsim.explore.dispatch import Dispatch
 from hwsim.explore.evaluate import Evaluator
 from hwsim.explore.fork_server import start_server
 from hwsim.explore.frontier import non_dominated
-from hwsim.explore.methods import Method, make_method
+from hwsim.explore.methods import Method, make_method, no_point
 from hwsim.explore.outcome import METRICS, OK, Outcomes, minimised
 from hwsim.explore.space import Space, load_space, read_space
 from hwsim.explore.space_file import SpaceSpec
@@ -97,6 +97,8 @@ def sweep(
         for point in run.sample:
             check_point(found, *point)
         points = kept.points()
+    if not len(points) and found.axis_constraints:
+        raise SpecError(no_point(found))
     if why := points.why_no_answer():
         raise SpecError(why if store is None else f"{why}; all of them are kept in {store}")
     standing = run.standing
@@ -141,9 +143,6 @@ class Run:
         self._best: dict[int, Float64Array] = {}  # workload -> objectives of its frontier so far
         # Those with the least hashes: the same ones whoever evaluates, and drawn as if by chance.
         self._sample: list[tuple[int, Judged]] = []
-        self._violations(
-            space.grid(0, 1), dict.fromkeys(METRICS, np.full(1, np.nan))
-        )  # reads all constraints
 
     @property
     def sample(self) -> list[Judged]:

@@ -18,6 +18,7 @@ from hwsim.explore.fork_server import ONE_THREAD
 from hwsim.explore.outcome import FAULT, METRICS, Found, Outcomes, outcomes
 from hwsim.explore.recipes import recipe_hash
 from hwsim.explore.space import Space
+from hwsim.explore.tables import technology_hash
 from hwsim.explore.totals import figures
 from hwsim.version import __version__
 from hwsim.workload import load_workload, matmul
@@ -34,6 +35,7 @@ _HASH: Mapping[str, Callable[[str], str]] = {
     "workload": lambda name: load_workload(name).content_hash,
     "design": lambda name: load_design(name).content_hash,
     "recipe": recipe_hash,
+    "technology": technology_hash,
 }
 Factory = Callable[[], Evaluates]  # makes the evaluator where it is used; can be pickled
 

@@ -109,11 +109,7 @@ def operator_sizes(row: MeasuredRow) -> tuple[tuple[str, int], ...]:
     constructor = CONSTRUCTORS[row.op]
     missing = [name for name in constructor.needs if name not in row.sizes]
     if missing:
-        # The names that differ in case alone; a blank cell has the right one.
-        folded = {name.lower() for name in missing}
-        spelt = [cell for cell in row.cells if cell not in missing and cell.lower() in folded]
-        hint = f"; rename {', '.join(spelt)}, since case matters in names of columns" if spelt else ""
-        raise SpecError(Problem(row.file, row.line, 1, "", f"{row.op} needs {', '.join(missing)}{hint}"))
+        raise SpecError(Problem(row.file, row.line, 1, "", f"{row.op} needs {', '.join(missing)}"))
     sizes = {name: row.sizes[name] for name in constructor.needs}
     sizes |= {name: row.sizes.get(name, default) for name, default in constructor.optional.items()}
     return tuple(sizes.items())

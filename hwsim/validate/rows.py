@@ -121,9 +121,11 @@ def _check_header(file: str, header: list[str]) -> None:
             problems.append(Problem(file, 1, 1, name, "is the name of two columns"))
     for name in header:
         absent = [known for known in COLUMNS if known not in header]
-        near = difflib.get_close_matches(name, absent, n=1, cutoff=0.8) if name not in COLUMNS else []
-        if near:
-            problems.append(Problem(file, 1, 1, name, f"is not a column; did you mean {near[0]}?"))
+        near = [known for known in absent if known.lower() == name.lower()]
+        near = near or difflib.get_close_matches(name.lower(), absent, n=1, cutoff=0.8)
+        if near and name not in COLUMNS:
+            case = " (case matters)" if near[0].lower() == name.lower() else ""
+            problems.append(Problem(file, 1, 1, name, f"is not a column; did you mean {near[0]}{case}?"))
     missing = [name for name in NEEDED if name not in header]
     if missing and not problems:
         many = "s are" if len(missing) > 1 else " is"

@@ -213,12 +213,14 @@ def test_validate_fails_when_no_row_could_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("header", "told"),
     [
-        ("m,n,k", "m.csv:2:1: gemm needs M, N, K; rename m, n, k, since case matters in names of columns\n"),
+        ("m,n,k", "m.csv:1:1: k: is not a column; did you mean K (case matters)?\n"),
+        ("M,N,K,OVERRIDES", "OVERRIDES: is not a column; did you mean overrides (case matters)?\n"),
         ("M,N,KK", "m.csv:2:1: gemm needs K\n"),
     ],
 )
 def test_validate_knows_columns_by_their_case_and_says_so(tmp_path: Path, header: str, told: str) -> None:
-    row = "systolic_plain,gemm,int8,64,48,32,compute_cycles,1300\n"
+    cells = ",".join(["64", "48", "32", "array.rows=8"][: header.count(",") + 1])
+    row = f"systolic_plain,gemm,int8,{cells},compute_cycles,1300\n"
     (tmp_path / "m.csv").write_text(f"design,op,dtype,{header},metric,value\n{row}")
     result = CliRunner().invoke(main, ["validate", str(tmp_path / "m.csv")])
     assert (result.exit_code, result.stdout) == (2, "")

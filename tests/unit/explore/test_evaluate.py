@@ -12,6 +12,7 @@ import pytest
 import hwsim
 from hwsim.devices import chooses_by_rates, make_device
 from hwsim.explore.evaluate import Evaluator, run_arguments
+from hwsim.explore.outcome import NO_ROOM, OK
 from hwsim.explore.space import Space, load_space
 from hwsim.preparation import prepare
 from tests.kept import forget
@@ -122,6 +123,23 @@ def test_memories_choose_different_plans_of_one_family(name: str, network: str) 
         chosen.add(tuple(plan.demands.tobytes() for plan in prepare(graph, device).plans))
     assert len(families) == 1
     assert len(chosen) == 2
+
+
+def test_rates_too_slow_for_any_clock_are_refused_as_a_run_is(tmp_path: Path) -> None:
+    """Also where the family was laid out at a fast rate."""
+    text = (
+        "name: slow\nworkloads: [resnet50]\ndesigns: [tpu_v1]\naxes:\n  unified_buffer.size: [96 KiB]\n"
+        "  weight_memory.bandwidth: [10 MB/s, 10 B/s, 1 B/s]\n"
+    )
+    found = space(tmp_path, text)
+    outcomes = Evaluator(found).evaluate(found.grid(0, 3))
+    assert outcomes.status.tolist() == [OK, NO_ROOM, NO_ROOM]
+    with pytest.raises(hwsim.CapacityError, match=re.escape(outcomes.reasons[2])):
+        hwsim.run(
+            "resnet50", "tpu_v1", overrides=["unified_buffer.size=96 KiB", "weight_memory.bandwidth=1 B/s"]
+        )
+    with pytest.raises(hwsim.CapacityError, match="an operator takes"):
+        hwsim.run("mixtral_decode", "systolic_plain", overrides=["weight_memory.bandwidth=1 B/s"])
 
 
 def test_what_follows_from_metrics(tmp_path: Path) -> None:

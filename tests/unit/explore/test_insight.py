@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -144,6 +145,25 @@ def test_points_that_a_search_chose_are_no_even_sample() -> None:
         latency_s = [1e-3 * (1 + r) for r, _ in places]
         found = insight(points_of([rows, bandwidth], places, objectives=("latency_s",), latency_s=latency_s))
         assert any("unevenly" in sentence for sentence in found.sentences) is uneven
+
+
+def test_of_every_point_shares_are_exact() -> None:
+    """Constraints leave three of the values: nothing is put down to chance."""
+    places = [[0], [1], [2]]
+    made = points_of(
+        [axis("rows", "1", "2", "4", "8")], places, objectives=("latency_s",), latency_s=[1, 2, 4]
+    )
+    assert not any("depends" in said for said in insight(made).sentences)
+    assert any(
+        "rows (100 % of what varies)" in said for said in insight(replace(made, of_points=3)).sentences
+    )
+
+
+def test_axes_that_constraints_tie_share_what_they_explain() -> None:
+    pairs = [[0, 0], [1, 1]]
+    axes = [axis("rows", "1", "2"), axis("cols", "1", "2")]
+    made = points_of(axes, pairs, objectives=("latency_s",), latency_s=[1, 2])
+    assert "Shares overlap" in insight(replace(made, of_points=2)).sentences[-1]
 
 
 def test_one_objective_has_a_best_point() -> None:
