@@ -148,8 +148,9 @@ def _status(go: Callable[[], Any]) -> int:
         return _tell(error.format_message() + help_line, EXIT_BAD_INPUT)
     except click.ClickException as error:
         return _tell(error.format_message(), error.exit_code, trace=getattr(error, "trace", ""))
-    except (click.Abort, KeyboardInterrupt):
-        return _tell("interrupted", EXIT_INTERRUPTED, sort="")
+    except (click.Abort, KeyboardInterrupt) as error:
+        why = str(error.__cause__ or error)  # click makes the one of the other
+        return _tell(f"interrupted{why and '; '}{why}", EXIT_INTERRUPTED, sort="")
     except MemoryError:
         return _tell("out of memory: use a smaller batch or workload, or a larger array", EXIT_FAILED)
     except HwsimError as error:

@@ -80,10 +80,13 @@ def command(
     from hwsim.explore.sweep import sweep
 
     with SweepProgress(quiet=quiet) as progress:
-        found = sweep(
-            space, store=store, resume=resume, workers=workers, scheduler=scheduler, check=check,
-            overrides=settings, watch=progress.watch,
-        )  # fmt: skip
+        try:
+            found = sweep(
+                space, store=store, resume=resume, workers=workers, scheduler=scheduler, check=check,
+                overrides=settings, watch=progress.watch,
+            )  # fmt: skip
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(f"what {store} holds is kept, the same command goes on") from None
     _show(found, as_json=as_json, quiet=quiet)
 
 
@@ -113,7 +116,8 @@ class SweepProgress(Progress):
         elapsed_s = time.monotonic() - self._first_s
         if standing.evaluated > self._first and elapsed_s > 0:
             rate = (standing.evaluated - self._first) / elapsed_s
-            parts.append(f"{rate:,.0f}/s, {duration((standing.total - standing.done) / rate)} left")
+            left = standing.total - standing.done
+            parts.append(f"{rate:,.0f}/s" + (f", {duration(left / rate)} left" if left else ""))
         parts.append(f"{standing.frontier:,} on the frontier")
         if standing.failed:
             parts.append(f"{standing.failed:,} without figures")

@@ -72,8 +72,8 @@ class GpuDevice:
         self.pipeline: Pipeline = make_pipeline(spec)
         self.chip_bytes: int | None = spec.l2.size_bytes
         self.memory_bytes: int | None = spec.memory.size_bytes
-        fastest = max(unit.macs_per_cycle for unit in spec.units.values())
-        self.macs_per_cycle = float(spec.multiprocessors.count * fastest)
+        widest = max(unit.macs_per_cycle for unit in spec.units.values())
+        self.macs_per_cycle = float(spec.multiprocessors.count * widest)
         self.accumulator_bits = format_bits(accumulator_format(spec.dtype))
         self._plans: dict[object, Plan] = {}
         self._shape = shape(

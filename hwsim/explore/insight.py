@@ -184,7 +184,8 @@ def _of_choices(points: Points, found: Insight) -> list[str]:
         if len(found.hypervolumes) == 1 and not several:
             (share,) = found.hypervolumes.values()
             said.append(
-                f"They dominate {100 * share:.0f} % of what lies between the best and the worst of each."
+                f"They dominate {100 * share:.0f} % of what lies between the best and the worst of each"
+                f"{', by logarithms of what spans more than ten times' if _spans_far(points) else ''}."
             )
     for choice in found.choices:
         whose = f" for {choice.workload}" if choice.workload else ""
@@ -196,6 +197,13 @@ def _of_choices(points: Points, found: Insight) -> list[str]:
             extreme = "Least" if METRICS[choice.why].better == "min" else "Most"
             said.append(f"{extreme} {METRICS[choice.why].noun}{whose}: {figure} with {_values(choice)}.")
     return said
+
+
+def _spans_far(points: Points) -> bool:
+    """Whether a hypervolume is over the logarithm of an objective."""
+    values = minimised(points.objectives, points.metrics)[points.feasible]
+    values = values[~np.isnan(values).any(axis=1)]
+    return bool(len(values) and Scale.of(values).signs.any())
 
 
 def _of_limits(found: Insight) -> list[str]:
@@ -244,7 +252,8 @@ def _of_one(objective: str, effects: Sequence[Effect]) -> list[str]:
     low, high = ((spoken(objective, at)) for at in (first.least, first.most))
     does = f"on average {low} at {first.least_at} and {high} at {first.most_at}"
     then = f"; then on {_listed(shares[1:_NAMED])}" if len(shares) > 1 else ""
-    return [f"{noun} depends most on {shares[0]}: {does}{then}."]
+    logs = ", all by logarithms, as it spans more than ten times" if first.logarithmic else ""
+    return [f"{noun} depends most on {shares[0]}: {does}{then}{logs}."]
 
 
 def _of_several(objective: str, of_workloads: Mapping[str, Sequence[Effect]]) -> list[str]:

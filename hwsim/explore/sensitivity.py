@@ -20,7 +20,7 @@ class Effect:
     `share` is its main effect, the variance that is gone once its value is known, over all variance: 0 to 1,
     and None where every value came once, so that nothing can be told from chance. `least` and `most` are the
     means at the values `least_at` and `most_at`. Where the metric spans more than a factor of ten, variance
-    is that of its logarithm, and means are geometric."""
+    is that of its logarithm, and means are geometric: then it is `logarithmic`."""
 
     axis: str
     share: float | None
@@ -28,6 +28,7 @@ class Effect:
     least: float
     most_at: str
     most: float
+    logarithmic: bool = False
 
 
 def sensitivity(
@@ -65,7 +66,7 @@ def sensitivity(
                 Effect(
                     axis.name, share,
                     axis.values[places[low]], float(metric[low]),
-                    axis.values[places[high]], float(metric[high]),
+                    axis.values[places[high]], float(metric[high]), bool(scale.signs[0]),
                 )
             )  # fmt: skip
     return tuple(sorted(effects, key=lambda e: -1.0 if e.share is None else e.share, reverse=True))

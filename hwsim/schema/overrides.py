@@ -138,7 +138,7 @@ def _resolve(given: str, known: list[Slot], place: Place) -> Path:
         if slot.absent and found:
             break  # what is there goes before what could be added
         names = tuple(str(step) for step in slot.path)
-        if names[-len(steps) :] == steps:
+        if f".{'.'.join(names)}".endswith(f".{'.'.join(steps)}"):  # keys may have dots of their own
             found.setdefault(slot.path, slot.kind)
         elif slot.kind == "open" and len(steps) > 1 and names[-len(steps) + 1 :] == steps[:-1]:
             found.setdefault((*slot.path, steps[-1]), "value")
