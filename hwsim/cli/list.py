@@ -12,10 +12,11 @@ from hwsim.library import find, names
 
 SHELVES = ("workloads", "designs", "recipes", "spaces")
 HOST = ("host", "The machine at hand; its memory and clock are measured when it is loaded")
-ELSEWHERE = (
+PATHS = (
     "A path works too: of a workload .yaml, .onnx, a SCALE-Sim topology (.csv) or a list of matrix products "
-    "(.csv, .json). Names are looked up in the working directory and in $HWSIM_PATH first."
+    "(.csv, .json)."
 )
+ELSEWHERE = "Names are looked up in the working directory and in $HWSIM_PATH first."
 
 
 @click.command(name="list")
@@ -41,7 +42,8 @@ def command(shelf: str | None) -> None:
         if name == "designs":
             table.add_row(*HOST)
         parts += [Text(name.capitalize(), style="bold underline"), Padding(table, (0, 0, 0, 2)), ""]
-    emit(Screen(), [*parts, Text(ELSEWHERE, style="dim")])
+    paths = PATHS if shelf in (None, "workloads") else "A path of a .yaml file works too."
+    emit(Screen(), [*parts, Text(f"{paths} {ELSEWHERE}", style="dim")])
 
 
 def sentence(shelf: str, name: str) -> str:
